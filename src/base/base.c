@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "nestkvm.h"
+
+const char *nestkvm_version(void)
+{
+	return "0.1.0";
+}
