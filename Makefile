@@ -18,7 +18,7 @@ LIBS       += -fsanitize=address,undefined
 endif
 
 # Rooms of the library, then those of the programs, in include order.
-LIB_ROOMS := base mem x86 cpu mmu virt irq interp vcpu api
+LIB_ROOMS := base mem x86 cpu mmu sys virt irq interp vcpu api
 VMM_ROOMS := vmm
 CLI_ROOMS := cli
 lib_src := $(foreach r,$(LIB_ROOMS),$(wildcard src/$(r)/*.c))

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * For those who write handlers: how an instruction finds its handler, and the idioms that all share.
+ * Private to interp/.
+ */
+#ifndef INTERP_HANDLER_H
+#define INTERP_HANDLER_H
+
+#include "x86/decode.h"
+#include "x86/insn.h"
+#include "mmu/mmu.h"
+
+/*
+ * Chooses the handler of a decoded instruction: fills *i (operands have been filled by the generic
+ * part) and sets i->fn. false: this theme has no handler for this form; the native executor is asked next,
+ * and after it the instruction raises #UD.
+ */
+typedef bool (*interp_select_fn)(const struct x86_decoded *d, struct insn *i);
+
+struct interp_select {
+	ZydisMnemonic mnemonic;
+	interp_select_fn select;
+};
+
+/* A theme's table, ended by { 0, NULL }. Listed in select.c. */
+extern const struct interp_select interp_alu[], interp_mov[], interp_shift[], interp_muldiv[],
+	interp_branch[], interp_string[], interp_stack[], interp_bit[];
+/* System themes. */
+extern const struct interp_select interp_system[], interp_farjump[], interp_io[], interp_control[],
+	interp_xsave[], interp_vmx[];
+
+/*
+ * The native executor: a form that is neither privileged nor a control transfer runs as itself on the
+ * host, from a stub made for it, on operands copied in and out. false: cannot.
+ */
+bool interp_native_select(const struct x86_decoded *d, struct insn *i);
+
+/* Generic part of selection: operand sizes, registers, memory operand, immediate. */
+void interp_fill(const struct x86_decoded *d, struct insn *i);
+
+/* -- idioms ------------------------------------------------------------------------------------- */
+
+/* Continue with the next instruction of the block. */
+#define NEXT(cpu, i) return (i)[1].fn((cpu), (i) + 1)
+
+/* The instruction ends its block: rip moves on, and the run loop looks again at the world. */
+#define END_BLOCK(cpu, i)                                                                          \
+	do {                                                                                       \
+		insn_sync_next((cpu), (i));                                                        \
+		return OUTCOME_RESYNC;                                                             \
+	} while (0)
+
+/* Linear addresses of the instruction and of the one after it; rip is that minus the CS base. */
+static inline u64 insn_rip(const struct cpu *cpu, const struct insn *i)
+{
+	u64 lin = cpu->gpr[REG_PAGE] + i->off;
+
+	return cpu->mode == CODE_64 ? lin : (u32)(lin - cpu->seg[SEG_CS].base);
+}
+
+static inline u64 insn_rip_next(const struct cpu *cpu, const struct insn *i)
+{
+	u64 lin = cpu->gpr[REG_PAGE] + i->off + i->len;
+
+	if (cpu->mode == CODE_64)
+		return lin;
+	lin -= cpu->seg[SEG_CS].base;
+	return cpu->mode == CODE_16 ? (u32)lin : (u32)lin;
+}
+
+/* Makes cpu->rip exact: at this instruction (faults, exits, restarts) or after it. */
+static inline void insn_sync(struct cpu *cpu, const struct insn *i)
+{
+	cpu->rip = insn_rip(cpu, i);
+}
+
+static inline void insn_sync_next(struct cpu *cpu, const struct insn *i)
+{
+	cpu->rip = insn_rip_next(cpu, i);
+}
+
+/* For a slow path's outcome: rip is that of the instruction. */
+static inline enum outcome insn_stop(struct cpu *cpu, const struct insn *i, enum outcome o)
+{
+	insn_sync(cpu, i);
+	return o;
+}
+
+#define GPR(cpu, off, type) (*(type *)((u8 *)(cpu)->gpr + (off)))
+
+/* Writes a general register of `size` bytes: 4-byte writes clear the upper half. */
+static inline void gpr_write(struct cpu *cpu, u8 off, unsigned size, u64 v)
+{
+	switch (size) {
+	case 1:
+		GPR(cpu, off, u8) = (u8)v;
+		break;
+	case 2:
+		GPR(cpu, off, u16) = (u16)v;
+		break;
+	case 4:
+		GPR(cpu, off, u64) = (u32)v;
+		break;
+	default:
+		GPR(cpu, off, u64) = v;
+	}
+}
+
+/* Effective address of the memory operand, before segmentation. */
+static inline u64 insn_ea(const struct cpu *cpu, const struct insn *i)
+{
+	u64 ea = GPR(cpu, i->base, u64) + (GPR(cpu, i->index, u64) << i->scale) + (s64)i->disp;
+
+	if (unlikely(!(i->flags & INSN_ADDR64)))
+		ea = i->flags & INSN_ADDR16 ? (u16)ea : (u32)ea;
+	return ea;
+}
+
+/*
+ * Linear address of the memory operand: with segment base and checks. The slow part is in
+ * interp/memory.c. false: cpu->fault is set.
+ */
+enum outcome insn_linear_slow(struct cpu *cpu, const struct insn *i, unsigned size, bool write,
+			      u64 *gva);
+
+static inline enum outcome insn_linear(struct cpu *cpu, const struct insn *i, unsigned size,
+				       bool write, u64 *gva)
+{
+	if (likely((i->flags & (INSN_ADDR64 | INSN_SEG_BASE)) == INSN_ADDR64)) {
+		*gva = insn_ea(cpu, i);
+		return OUTCOME_OK;
+	}
+	return insn_linear_slow(cpu, i, size, write, gva);
+}
+
+#endif
