@@ -137,14 +137,26 @@ struct io_access {
 #define IO_REPLAY_MAX 16
 
 /*
- * Accesses to user-space devices. A load that user space must answer ends the instruction with
- * OUTCOME_USEREXIT; the instruction is executed again on re-entry, and its loads are answered in order
- * from `done`. Stores are queued in `posted` and handed to user space one by one after the instruction.
+ * Accesses to user-space devices.
+ *
+ * MMIO: a load that user space must answer ends the instruction with OUTCOME_USEREXIT; the instruction is
+ * executed again on re-entry, and its loads are answered in order from `done`. Stores are queued in
+ * `posted` and handed to user space one by one after the instruction.
+ *
+ * Ports (interp/io.c): user.kind is USER_IO and cur.pio is set.
+ * - OUT, OUTS: the instruction (for REP: the iterations in cur.count) has completed; rip and the
+ *   registers are after it. data[] holds cur.count elements of cur.size bytes. Nothing is left to do on
+ *   re-entry: in_flight is false.
+ * - IN, INS: the state is before the instruction, in_flight is true. Before re-entry the answer (cur.count
+ *   elements) is put into data[] and `answered` is set; then the instruction is executed again and takes it
+ *   from there, clearing in_flight and answered. vcpu/ clears both when the instruction is abandoned
+ *   (registers set from outside, event delivered in between).
  */
 struct cpu_io {
 	struct io_access cur; /* the access that user space sees now */
 	u8 data[IO_DATA_MAX]; /* its data: from the guest for writes, for the guest for reads */
 	bool in_flight;	      /* cur has been handed out and not yet completed */
+	bool answered;	      /* IN, INS: data[] holds the answer for cur */
 	unsigned ndone, next; /* answered loads of the instruction under way; the next to replay */
 	struct {
 		u64 addr;
@@ -219,6 +231,12 @@ struct cpu {
 		CODE_64
 	} mode; /* of CS, with EFER.LMA: sizes for decoding */
 	u8 shadow; /* SHADOW_* */
+	/*
+	 * EVENT_* to raise when EFLAGS.IF becomes 1. Set by vcpu/ (an interrupt waits, or user space wants
+	 * the window) and virt/ (interrupt window), which then clear the event itself; so while
+	 * IF is 0 the engine runs undisturbed.
+	 */
+	u32 if_events;
 
 	/* -- segments and system registers ------------------------------------------------------ */
 	struct segment seg[NSEGS]; /* SEG_ES.. SEG_GS, SEG_LDTR, SEG_TR */
@@ -301,8 +319,10 @@ static inline void cpu_rflags_set(struct cpu *cpu, u64 v)
 {
 	cpu->cc = (u16)((v & 0xd5) << 8 | (v >> 11 & 1));
 	cpu->rflags_sys = (v & RFLAGS_SYS) | RFLAGS_FIXED;
-	if (v & RFLAGS_TF)
+	if (unlikely(v & RFLAGS_TF))
 		atomic_fetch_or_explicit(&cpu->events, EVENT_STEP, memory_order_relaxed);
+	if (unlikely(cpu->if_events && (v & RFLAGS_IF)))
+		atomic_fetch_or_explicit(&cpu->events, cpu->if_events, memory_order_relaxed);
 }
 
 /* Any thread: marks an event. Waking a halted vCPU is the business of vcpu/. */
