@@ -43,9 +43,11 @@ struct mem_slot {
 
 struct mem;
 
-/* Called, with the run lock held for reading or writing, when pages have become watched: every vCPU
- * must drop its TLB write entries of watched pages before `sync` returns (wait) or soon (!wait). */
-typedef void (*mem_watch_fn)(void *arg, bool wait);
+/*
+ * Called when pages have become watched: must set EVENT_WATCH on every vCPU, so that each drops its TLB
+ * write entries of watched pages before it runs its next block. Any thread.
+ */
+typedef void (*mem_watch_fn)(void *arg);
 
 /* Returns NULL when out of memory. */
 struct mem *mem_create(mem_watch_fn watch, void *arg);
