@@ -78,6 +78,8 @@ struct fault {
 	bool trap;  /* rip is already that of the next instruction (#DB traps, #BP, #OF) */
 	bool soft;  /* raised by INT n, INT3, INTO (or INT1: `icebp`) */
 	bool icebp; /* raised by INT1 */
+	bool int_n; /* raised by INT n (CD ib), and not by INT3 or INTO; soft is set, too */
+	u8 len;	    /* soft: length of the instruction; rip is after it */
 	u32 error;
 	u64 cr2;  /* #PF: faulting linear address; put into CR2 only when the exception is delivered */
 	u64 dr6;  /* #DB: bits to merge into DR6 on delivery */
