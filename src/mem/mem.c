@@ -22,8 +22,8 @@ struct mem *mem_create(mem_watch_fn watch, void *arg)
 /* Per-page arrays come from mmap: pages of them that nobody touches cost nothing. */
 static void *array_alloc(u64 bytes)
 {
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		       -1, 0);
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
@@ -315,6 +315,6 @@ int mem_cmpxchg(struct mem *mem, u64 gpa, unsigned size, u64 old, u64 new)
 	if (!p)
 		return -EFAULT;
 	if (size == 4)
-		return atomic_compare_exchange_strong((_Atomic u32 *)p, &old32, (u32)new);
+		return atomic_compare_exchange_strong((_Atomic u32 *)p, &old32, (u32) new);
 	return atomic_compare_exchange_strong((_Atomic u64 *)p, &old, new);
 }

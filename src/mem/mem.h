@@ -2,13 +2,14 @@
 /*
  * Guest-physical memory of one VM: memory slots, and the pages that somebody watches.
  *
- * The one gate for stores: a TLB write entry exists only for a page whose watch byte is 0. A store to a
- * watched page asks mem_store_watched() first, which logs it as dirty and tells the decoded code about
- * it. Everything else that writes guest memory (accessed bits, VMCS, kvmclock) uses mem_write().
+ * The one gate for stores: a TLB write entry exists only for a page whose watch byte is 0. A store
+ * to a watched page asks mem_store_watched() first, which logs it as dirty and tells the decoded
+ * code about it. Everything else that writes guest memory (accessed bits, VMCS, kvmclock) uses
+ * mem_write().
  *
- * Threads: lookups and accesses may run in any thread that holds the VM's run lock for reading (vCPU
- * threads hold it inside KVM_RUN); functions that change slots need it held for writing, so that no
- * vCPU is in guest code. The watch and dirty bits are atomic.
+ * Threads: lookups and accesses may run in any thread that holds the VM's run lock for reading
+ * (vCPU threads hold it inside KVM_RUN); functions that change slots need it held for writing, so
+ * that no vCPU is in guest code. The watch and dirty bits are atomic.
  */
 #ifndef MEM_MEM_H
 #define MEM_MEM_H
@@ -24,7 +25,7 @@
 
 /* What decoded code knows about a page: all vCPUs' blocks check `gen`. */
 struct mem_code {
-	_Atomic u32 gen;    /* raised when bytes that were decoded have changed */
+	_Atomic u32 gen; /* raised when bytes that were decoded have changed */
 	u32 pad;
 	_Atomic u64 chunks; /* which 64-byte pieces of the page have been decoded */
 };
@@ -36,16 +37,16 @@ struct mem_slot {
 	u64 npages;
 	u64 size;
 	u8 *hva;
-	_Atomic u8 *watch;	 /* a byte a page */
-	_Atomic u64 *dirty;	 /* a bit a page; NULL without KVM_MEM_LOG_DIRTY_PAGES */
-	struct mem_code *code;	 /* one a page; untouched ones cost no memory */
+	_Atomic u8 *watch;     /* a byte a page */
+	_Atomic u64 *dirty;    /* a bit a page; NULL without KVM_MEM_LOG_DIRTY_PAGES */
+	struct mem_code *code; /* one a page; untouched ones cost no memory */
 };
 
 struct mem;
 
 /*
- * Called when pages have become watched: must set EVENT_WATCH on every vCPU, so that each drops its TLB
- * write entries of watched pages before it runs its next block. Any thread.
+ * Called when pages have become watched: must set EVENT_WATCH on every vCPU, so that each drops its
+ * TLB write entries of watched pages before it runs its next block. Any thread.
  */
 typedef void (*mem_watch_fn)(void *arg);
 
@@ -88,8 +89,8 @@ int mem_read(const struct mem *mem, u64 gpa, void *dst, u64 len);
 int mem_write(struct mem *mem, u64 gpa, const void *src, u64 len);
 
 /*
- * A host pointer for `len` bytes at gpa inside one page, or NULL when there is no memory. For writing the
- * page is marked dirty and its decoded code dropped first.
+ * A host pointer for `len` bytes at gpa inside one page, or NULL when there is no memory. For
+ * writing the page is marked dirty and its decoded code dropped first.
  */
 void *mem_ptr(struct mem *mem, u64 gpa, u64 len, bool write);
 
@@ -97,9 +98,10 @@ void *mem_ptr(struct mem *mem, u64 gpa, u64 len, bool write);
 int mem_cmpxchg(struct mem *mem, u64 gpa, unsigned size, u64 old, u64 new);
 
 /*
- * A store of len bytes to gpa (inside one page) of a watched page is about to happen. Marks the page
- * dirty, and when decoded bytes are touched raises the page's code generation. Returns the watch bits
- * that remain (a write entry may be made when it is 0), MEM_WATCH_RO when the store must not happen.
+ * A store of len bytes to gpa (inside one page) of a watched page is about to happen. Marks the
+ * page dirty, and when decoded bytes are touched raises the page's code generation. Returns the
+ * watch bits that remain (a write entry may be made when it is 0), MEM_WATCH_RO when the store must
+ * not happen.
  */
 u8 mem_store_watched(struct mem_slot *s, u64 gpa, u64 len);
 
@@ -110,10 +112,12 @@ u8 mem_store_watched(struct mem_slot *s, u64 gpa, u64 len);
  */
 struct mem_code *mem_code_watch(struct mem *mem, u64 gpa, u64 len);
 
-/* Raises the code generation of the page unconditionally (a write entry existed while code was made). */
+/* Raises the code generation of the page unconditionally (a write entry existed while code was
+ * made). */
 void mem_code_touch(struct mem_slot *s, u64 gpa);
 
-/* Dirty log. Run lock for writing for both. 0, -ENOENT, -EINVAL. `bitmap` has (npages+63)/64 words. */
+/* Dirty log. Run lock for writing for both. 0, -ENOENT, -EINVAL. `bitmap` has (npages+63)/64 words.
+ */
 int mem_dirty_get(struct mem *mem, u32 slot, u64 *bitmap, bool clear);
 int mem_dirty_clear(struct mem *mem, u32 slot, u64 first_page, u32 num_pages, const u64 *bitmap);
 

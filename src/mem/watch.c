@@ -83,7 +83,8 @@ static int dirty_slot(const struct mem *mem, u32 id, struct mem_slot **s)
 static void dirty_rewatch(struct mem_slot *s, u64 w, u64 mask)
 {
 	for (; mask; mask &= mask - 1)
-		atomic_fetch_or(&s->watch[w * 64 + (unsigned)__builtin_ctzll(mask)], MEM_WATCH_DIRTY);
+		atomic_fetch_or(&s->watch[w * 64 + (unsigned)__builtin_ctzll(mask)],
+				MEM_WATCH_DIRTY);
 }
 
 int mem_dirty_get(struct mem *mem, u32 slot, u64 *bitmap, bool clear)

@@ -3,9 +3,9 @@
  * Guest-virtual memory: translation, the software TLB, and every access that the guest makes.
  *
  * A TLB entry's tag is the page's linear address with a 12-bit context in its low bits. The context
- * names an address space (PCID or CR3, VPID, EPTP) and the kind of access: user, supervisor with SMAP in
- * force, supervisor without. So a change of CPL, of EFLAGS.AC, of CR3 or of the guest only changes
- * cpu->tlb_ctx; nothing is flushed.
+ * names an address space (PCID or CR3, VPID, EPTP) and the kind of access: user, supervisor with
+ * SMAP in force, supervisor without. So a change of CPL, of EFLAGS.AC, of CR3 or of the guest only
+ * changes cpu->tlb_ctx; nothing is flushed.
  *
  * All functions run in the vCPU's thread.
  */
@@ -22,8 +22,9 @@
 #define TLB_INVALID (~0ull)
 
 struct tlb_entry {
-	u64 read, write, exec; /* tag when that access is allowed without asking, else TLB_INVALID */
-	u64 addend;	       /* hva = gva + addend */
+	u64 read, write,
+		exec; /* tag when that access is allowed without asking, else TLB_INVALID */
+	u64 addend;   /* hva = gva + addend */
 };
 
 static inline struct tlb_entry *mmu_tlb_entry(const struct cpu *cpu, u64 gva)
@@ -58,7 +59,9 @@ enum mmu_access {
 	MMU_READ = 0,
 	MMU_WRITE = 1, /* also: read for a later write */
 	MMU_EXEC = 2,
-	MMU_SYSTEM = 4, /* implicit supervisor access (descriptor tables, TSS): CPL does not count */
+	MMU_SYSTEM =
+		4, /* implicit supervisor access (descriptor tables, TSS): CPL does not count */
+		   /* Bits from 0x100 up are mmu/'s own. */
 };
 
 /* Returns 0, -ENOMEM. */
@@ -66,31 +69,33 @@ int mmu_init(struct cpu *cpu);
 void mmu_destroy(struct cpu *cpu);
 
 /*
- * Slow, complete accesses of 1 to 64 bytes at a *linear* address: TLB refill, page crossing (both pages are
- * checked before anything is written), watched pages, MMIO, data breakpoints, non-canonical
- * addresses (#GP; callers with SS as segment turn it into #SS through `flags` SEG below). On anything
- * but OUTCOME_OK nothing has been written. `access` is MMU_READ or MMU_WRITE, with MMU_SYSTEM.
+ * Slow, complete accesses of 1 to 64 bytes at a *linear* address: TLB refill, page crossing (both
+ * pages are checked before anything is written), watched pages, MMIO, data breakpoints,
+ * non-canonical addresses (#GP; callers with SS as segment turn it into #SS through `flags` SEG
+ * below). On anything but OUTCOME_OK nothing has been written. `access` is MMU_READ or MMU_WRITE,
+ * with MMU_SYSTEM.
  */
 enum outcome mmu_read(struct cpu *cpu, u64 gva, void *dst, unsigned size, unsigned access);
 enum outcome mmu_write(struct cpu *cpu, u64 gva, const void *src, unsigned size, unsigned access);
 
 /*
  * A host pointer to [gva, gva+size) inside one page of plain memory that may be read (or, with
- * MMU_WRITE, read and written) directly now. *ptr is NULL with OUTCOME_OK when there is no such pointer
- * (MMIO, crosses a page): then use mmu_read/mmu_write on a copy. For a write the page's
+ * MMU_WRITE, read and written) directly now. *ptr is NULL with OUTCOME_OK when there is no such
+ * pointer (MMIO, crosses a page): then use mmu_read/mmu_write on a copy. For a write the page's
  * watchers have been told.
  */
 enum outcome mmu_ptr(struct cpu *cpu, u64 gva, unsigned size, unsigned access, void **ptr);
 
 /*
- * Checks that [gva, gva+size) can be accessed (size 1 to 4096), as if it had been, without doing it.
+ * Checks that [gva, gva+size) can be accessed (size 1 to 4096), as if it had been, without doing
+ * it.
  */
 enum outcome mmu_check(struct cpu *cpu, u64 gva, unsigned size, unsigned access);
 
 /*
- * For instruction fetch: translates gva (of the current CS mode) to a guest-physical address and a host
- * pointer to its byte. OUTCOME_FAULT as usual. *hva is NULL when it is not plain memory (then the
- * instruction cannot be executed: user.kind USER_INTERNAL).
+ * For instruction fetch: translates gva (of the current CS mode) to a guest-physical address and a
+ * host pointer to its byte. OUTCOME_FAULT as usual. *hva is NULL when it is not plain memory (then
+ * the instruction cannot be executed: user.kind USER_INTERNAL).
  */
 enum outcome mmu_fetch(struct cpu *cpu, u64 gva, u64 *gpa, u8 **hva);
 
@@ -98,8 +103,8 @@ enum outcome mmu_fetch(struct cpu *cpu, u64 gva, u64 *gpa, u8 **hva);
 bool mmu_translate(struct cpu *cpu, u64 gva, u64 *gpa, bool *writable, bool *user);
 
 /*
- * Guest-physical accesses by the CPU itself in guest mode go through EPT/NPT: translates an ngpa of the
- * current guest (identity outside guest mode). OUTCOME_FAULT with FAULT_EPT etc.
+ * Guest-physical accesses by the CPU itself in guest mode go through EPT/NPT: translates an ngpa of
+ * the current guest (identity outside guest mode). OUTCOME_FAULT with FAULT_EPT etc.
  */
 enum outcome mmu_ngpa_to_gpa(struct cpu *cpu, u64 ngpa, unsigned access, u64 *gpa);
 
@@ -122,15 +127,16 @@ void mmu_update_mode(struct cpu *cpu);
 void mmu_context_switch(struct cpu *cpu);
 
 /*
- * After a MOV to CR0 or CR4 or a WRMSR of EFER that changed a paging bit (PG, WP, PAE, PSE, PGE, PCIDE,
- * SMEP, SMAP, PKE, LA57, NXE, LME), or WRPKRU: mmu_context_switch(), and flushes what belongs to the
- * current VPID (SDM Vol. 3A 4.10.4.1).
+ * After a MOV to CR0 or CR4 or a WRMSR of EFER that changed a paging bit (PG, WP, PAE, PSE, PGE,
+ * PCIDE, SMEP, SMAP, PKE, LA57, NXE, LME), or WRPKRU: mmu_context_switch(), and flushes what
+ * belongs to the current VPID (SDM Vol. 3A 4.10.4.1).
  */
 void mmu_mode_changed(struct cpu *cpu);
 
 /* MOV to CR3 without bit 63: drops non-global entries of the current PCID; context is current. */
 void mmu_flush_cr3(struct cpu *cpu);
-/* Everything, all contexts. */
+/* Everything, all contexts (EVENT_TLB: to be handled before EVENT_WATCH when memory slots have
+ * changed). */
 void mmu_flush_all(struct cpu *cpu);
 /* INVLPG in the current context (and global pages in all PCIDs). */
 void mmu_invlpg(struct cpu *cpu, u64 gva);
@@ -140,11 +146,13 @@ void mmu_invpcid(struct cpu *cpu, unsigned type, u16 pcid, u64 gva);
 void mmu_invvpid(struct cpu *cpu, unsigned type, u16 vpid, u64 gva);
 /* INVEPT: single context (eptp) or all. */
 void mmu_invept(struct cpu *cpu, bool all, u64 eptp);
-/* Drops write entries of watched pages, raising the code generation of those that hold code (EVENT_WATCH). */
+/* Drops write entries of watched pages, raising the code generation of those that hold code
+ * (EVENT_WATCH). */
 void mmu_drop_watched(struct cpu *cpu);
 
 /*
- * Physical address checks for page-table and control-structure addresses: bits above MAXPHYADDR clear.
+ * Physical address checks for page-table and control-structure addresses: bits above MAXPHYADDR
+ * clear.
  */
 static inline bool mmu_phys_valid(const struct cpu *cpu, u64 gpa)
 {
