@@ -204,6 +204,8 @@ struct cpu_ops {
 	/* The same for ports. */
 	bool (*pio_read)(struct cpu *cpu, u16 port, unsigned size, u32 *value);
 	bool (*pio_write)(struct cpu *cpu, u16 port, unsigned size, u32 value);
+	/* The guest's TSC has jumped (MSR write): timers on it are to be armed anew. May be NULL. */
+	void (*tsc_changed)(struct cpu *cpu);
 	/* VMCALL/VMMCALL outside guest mode: KVM's hypercalls. The result goes to RAX. */
 	enum outcome (*hypercall)(struct cpu *cpu);
 };
@@ -258,10 +260,10 @@ struct cpu {
 		u64 pat, misc_enable, feature_control, spec_ctrl, tsc_adjust, debugctl;
 		u64 mtrr_def_type, mtrr_fixed[11], mtrr_var[16];
 		u64 smbase, ucode_rev, arch_capabilities, platform_info, misc_features;
-		u64 mcg_status, mcg_ctl, mc[4 * 32];
+		u64 mcg_cap, mcg_status, mcg_ctl, mc[4 * 32];
 		u64 bndcfgs, umwait_control, tsx_ctrl, virt_ssbd, hwcr, vm_hsave_pa, vm_cr;
 		u64 perf[32];
-		u64 smi_count;
+		u64 smi_count, power_ctl, de_cfg, osvw[2];
 	} msr;
 	/* Guest TSC = host TSC * scale + offset (48 fractional bits); L2's offset is added in guest mode. */
 	u64 tsc_scale;
