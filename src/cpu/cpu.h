@@ -96,7 +96,7 @@ struct fpu {
 #define ICPT_MWAIT	BIT(16)
 #define ICPT_MONITOR	BIT(17)
 #define ICPT_PAUSE	BIT(18)
-#define ICPT_DTABLE	BIT(19) /* LGDT, LIDT, LLDT, LTR, SGDT, SIDT, SLDT, STR */
+#define ICPT_DTABLE	BIT(19) /* LGDT, LIDT, SGDT, SIDT */
 #define ICPT_RDTSCP	BIT(20) /* #UD unless enabled is ICPT_RDTSCP_UD */
 #define ICPT_RDTSCP_UD	BIT(21)
 #define ICPT_INVPCID_UD BIT(22)
@@ -112,6 +112,9 @@ struct fpu {
 #define ICPT_VMX_INSN	BIT(32) /* VMX instructions exit */
 #define ICPT_UMIP	BIT(33)
 #define ICPT_TSC_OFFSET BIT(34)
+#define ICPT_INVD	BIT(35)
+#define ICPT_LDT_TR	BIT(36) /* LLDT, LTR, SLDT, STR */
+#define ICPT_XRSTORS	BIT(37)
 
 /* A vmexit to perform: what virt/ needs to fill the VMCS's exit fields. */
 struct vmexit {
