@@ -190,7 +190,7 @@ static void device_write(struct cpu *cpu, u64 gpa, const void *src, unsigned siz
 		io->posted[io->nposted].addr = gpa;
 		io->posted[io->nposted].data = value;
 		io->posted[io->nposted++].size = (u8)n;
-		cpu_event_set(cpu, EVENT_POSTED);
+		cpu_event_set(cpu, EVENT_REQUEST);
 	}
 }
 

@@ -22,6 +22,9 @@ int mmu_init(struct cpu *cpu)
 	cpu->mmu = mmu;
 	cpu->tlb = mmu->tlb;
 	tlb_wipe(mmu);
+	if (!cpu->phys_bits) /* until CPUID says */
+		cpu->phys_bits = 36;
+	mmu_context_switch(cpu);
 	return 0;
 }
 
