@@ -146,7 +146,8 @@ struct io_access {
  * executed again on re-entry, and its loads are answered in order from `done`. Stores are queued in
  * `posted` and handed to user space one by one after the instruction; who queues one sets EVENT_REQUEST,
  * so that the engine leaves soon. vcpu/ executes the restarted instruction with interp_step() and then
- * forgets `done`. A repeated string instruction stops between iterations when cpu->events is not 0.
+ * forgets `done`. OUTCOME_USEREXIT with USER_NONE: `posted` is full; it is handed out, and the instruction
+ * executed again. A repeated string instruction stops between iterations when cpu->events is not 0.
  *
  * Ports (interp/io.c): user.kind is USER_IO and cur.pio is set.
  * - OUT, OUTS: the instruction (for REP: the iterations in cur.count) has completed; rip and the
