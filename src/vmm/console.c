@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+#include "vmm/console.h"
+#include "vmm/msg.h"
+
+#define FLUSH_DELAY_NS 5000000
+#define ESCAPE_KEY     0x01 /* Ctrl-A, as in QEMU and lkvm */
+
+/* For signal handlers: the terminal is the process's, so this one is global. */
+static struct {
+	volatile sig_atomic_t active;
+	int fd;
+	struct termios saved;
+} terminal;
+
+void console_restore_terminal(void)
+{
+	if (!terminal.active)
+		return;
+	terminal.active = 0;
+	tcsetattr(terminal.fd, TCSANOW, &terminal.saved);
+}
+
+/* A fault in the VMM itself: leave the user a usable terminal, then die of it. */
+static void console_on_fatal(int sig)
+{
+	console_restore_terminal();
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+static void console_set_raw(struct console *con)
+{
+	static const int fatal[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+	struct termios t;
+
+	/* In the background, changing the terminal would stop us (SIGTTOU). */
+	if (con->in_fd < 0 || tcgetattr(con->in_fd, &con->saved) < 0 ||
+	    tcgetpgrp(con->in_fd) != getpgrp())
+		return;
+	terminal.fd = con->in_fd;
+	terminal.saved = con->saved;
+	terminal.active = 1;
+	for (size_t i = 0; i < ARRAY_SIZE(fatal); i++)
+		signal(fatal[i], console_on_fatal);
+	atexit(console_restore_terminal);
+	t = con->saved;
+	cfmakeraw(&t);
+	t.c_oflag = con->saved.c_oflag; /* our own messages end lines with \n only */
+	tcsetattr(con->in_fd, TCSANOW, &t);
+	con->raw = true;
+}
+
+static void console_write_all(int fd, const u8 *data, size_t len)
+{
+	while (len) {
+		ssize_t n = write(fd, data, len);
+
+		if (n > 0) {
+			data += n;
+			len -= n;
+		} else if (n < 0 && errno == EAGAIN) {
+			struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+			poll(&p, 1, -1);
+		} else if (n < 0 && errno != EINTR) {
+			return; /* the reader is gone */
+		}
+	}
+}
+
+static void console_flush_locked(struct console *con)
+{
+	console_write_all(con->out_fd, con->out, con->out_len);
+	con->out_len = 0;
+}
+
+void console_flush(struct console *con)
+{
+	pthread_mutex_lock(&con->lock);
+	console_flush_locked(con);
+	pthread_mutex_unlock(&con->lock);
+}
+
+void console_write(struct console *con, const u8 *data, size_t len)
+{
+	static const struct itimerspec delay = { .it_value.tv_nsec = FLUSH_DELAY_NS };
+	bool line_end = false;
+
+	pthread_mutex_lock(&con->lock);
+	for (size_t i = 0; i < len; i++) {
+		con->out[con->out_len++] = data[i];
+		line_end |= data[i] == '\n';
+		if (con->out_len == sizeof(con->out))
+			console_flush_locked(con);
+	}
+	if (line_end) {
+		console_flush_locked(con);
+	} else if (con->out_len && !con->timer_armed) {
+		con->timer_armed = true;
+		timerfd_settime(con->timer_fd, 0, &delay, NULL);
+	}
+	pthread_mutex_unlock(&con->lock);
+}
+
+static void console_on_timer(void *opaque, u32 events)
+{
+	struct console *con = opaque;
+	u64 count;
+	ssize_t n = read(con->timer_fd, &count, sizeof(count));
+
+	(void)n;
+	pthread_mutex_lock(&con->lock);
+	con->timer_armed = false;
+	console_flush_locked(con);
+	pthread_mutex_unlock(&con->lock);
+}
+
+static void console_do_escape(struct console *con, u8 key)
+{
+	switch (key) {
+	case 'x':
+		machine_stop(con->machine, MACHINE_QUIT);
+		break;
+	case ESCAPE_KEY:
+	case 'a':
+		con->in[con->in_len++] = ESCAPE_KEY;
+		break;
+	case 'h':
+	case '?':
+		fprintf(stderr, "\nCtrl-A x  quit\nCtrl-A a  send Ctrl-A\nCtrl-A h  this help\n");
+		break;
+	}
+}
+
+/* Keeps what is for the guest; only a terminal has an escape key, data in a pipe passes as it is. */
+static void console_filter(struct console *con, const u8 *data, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (con->escape) {
+			con->escape = false;
+			console_do_escape(con, data[i]);
+		} else if (con->raw && data[i] == ESCAPE_KEY) {
+			con->escape = true;
+		} else {
+			con->in[con->in_len++] = data[i];
+		}
+	}
+}
+
+static void console_push_input(struct console *con)
+{
+	size_t taken = 0;
+
+	if (con->input && con->in_len)
+		taken = con->input(con->input_opaque, con->in, con->in_len);
+	con->in_len -= taken;
+	memmove(con->in, con->in + taken, con->in_len);
+}
+
+static void console_watch(struct console *con, bool on)
+{
+	if (con->watching == on || con->eof)
+		return;
+	con->watching = on;
+	loop_modify(&con->machine->loop, con->wait_fd, on ? EPOLLIN : 0);
+}
+
+static void console_end_input(struct console *con)
+{
+	con->eof = true;
+	loop_remove(&con->machine->loop, con->wait_fd);
+}
+
+static void console_on_input(void *opaque, u32 events)
+{
+	struct console *con = opaque;
+	size_t room = sizeof(con->in) - con->in_len;
+	u8 data[sizeof(con->in)];
+	ssize_t n;
+
+	if (room && con->watching) {
+		n = read(con->in_fd, data, room);
+		if (n > 0)
+			console_filter(con, data, n);
+		else if (n == 0 || (errno != EINTR && errno != EAGAIN))
+			console_end_input(con);
+	} else if (events & (EPOLLHUP | EPOLLERR)) {
+		console_end_input(con);
+	}
+	console_push_input(con);
+	console_watch(con, con->in_len < sizeof(con->in));
+}
+
+/* The timer is the door back into the loop's thread, where input belongs. */
+static void console_on_resume(void *opaque, u32 events)
+{
+	struct console *con = opaque;
+
+	console_on_timer(con, events);
+	if (!con->in_len)
+		return;
+	console_push_input(con);
+	console_watch(con, con->in_len < sizeof(con->in));
+}
+
+void console_resume_input(struct console *con)
+{
+	static const struct itimerspec now = { .it_value.tv_nsec = 1 };
+
+	if (!con->in_len)
+		return;
+	pthread_mutex_lock(&con->lock);
+	con->timer_armed = true;
+	timerfd_settime(con->timer_fd, 0, &now, NULL);
+	pthread_mutex_unlock(&con->lock);
+}
+
+static int console_watch_input(struct console *con)
+{
+	struct loop *loop = &con->machine->loop;
+	int ret;
+
+	con->watching = true;
+	con->wait_fd = con->in_fd;
+	ret = loop_add(loop, con->wait_fd, EPOLLIN, console_on_input, con);
+	if (ret != -EPERM)
+		return ret;
+	/* A plain file is always ready, as is an eventfd that nobody reads. */
+	con->wait_fd = eventfd(1, EFD_CLOEXEC);
+	return loop_add(loop, con->wait_fd, EPOLLIN, console_on_input, con);
+}
+
+int console_open(struct console *con, struct machine *m, int in_fd, int out_fd)
+{
+	int ret;
+
+	memset(con, 0, sizeof(*con));
+	con->machine = m;
+	con->in_fd = in_fd;
+	con->out_fd = out_fd;
+	pthread_mutex_init(&con->lock, NULL);
+	con->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (con->timer_fd < 0)
+		return -errno;
+	ret = loop_add(&m->loop, con->timer_fd, EPOLLIN, console_on_resume, con);
+	if (!ret && in_fd >= 0)
+		ret = console_watch_input(con);
+	if (!ret)
+		console_set_raw(con);
+	return ret;
+}
+
+void console_close(struct console *con)
+{
+	console_flush(con);
+	console_restore_terminal();
+	loop_remove(&con->machine->loop, con->timer_fd);
+	close(con->timer_fd);
+}
+
+void console_attach(struct console *con, console_input_fn input, void *opaque)
+{
+	con->input = input;
+	con->input_opaque = opaque;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The MC146818 real-time clock and its CMOS memory, in UTC. */
+#ifndef VMM_RTC_H
+#define VMM_RTC_H
+
+#include "vmm/machine.h"
+
+struct rtc {
+	pthread_mutex_t lock;
+	u8 index;
+	u8 cmos[128];
+	s64 offset; /* seconds: guest's clock minus the host's */
+};
+
+/* Puts the clock on ports 0x70 and 0x71. 0 or a negative errno. */
+int rtc_init(struct rtc *rtc, struct machine *m);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A 16550A UART at COM1: National Semiconductor PC16550D. */
+#ifndef VMM_SERIAL_H
+#define VMM_SERIAL_H
+
+#include "vmm/console.h"
+
+#define SERIAL_FIFO 64 /* as the 16750's; software sees a 16550A */
+
+struct serial {
+	struct console *con;
+	struct intr *intr;
+	pthread_mutex_t lock;
+	u8 ier, fcr, lcr, mcr, scr, dll, dlm;
+	bool thre_pending; /* transmitter-empty interrupt not yet acknowledged */
+	bool overrun;
+	u8 fifo[SERIAL_FIFO];
+	unsigned head, count;
+};
+
+/* Puts the UART on the port bus and attaches it to the console. 0 or a negative errno. */
+int serial_init(struct serial *s, struct machine *m, struct console *con);
+
+#endif
