@@ -7,11 +7,14 @@ AR      := ar
 PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
 CFLAGS  ?= -O2 -g
-PKGS    := zydis slirp libcjson libzstd liblz4 liblzma zlib
+PKGS    := libcjson libzstd liblz4 liblzma zlib
+# Debian 12's libzydis-dev has no pkg-config file, and slirp's asks for GLib's headers, which it does
+# not use.
+NO_PKGS_LIBS := -lZydis -lslirp
 WARN    := -Wall -Wextra -Werror -Wno-unused-parameter
 ALL_CPPFLAGS := -D_GNU_SOURCE -Iinclude -Isrc $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 ALL_CFLAGS   := -std=gnu11 -fPIC -fvisibility=hidden -fno-strict-aliasing -pthread $(WARN) $(CFLAGS)
-LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -pthread -lm -ldl
+LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) $(NO_PKGS_LIBS) -pthread -lm -ldl
 
 ifeq ($(SAN),1)
 B          ?= build-san
@@ -109,8 +112,8 @@ $(B)/nestkvm.pc: Makefile
 	@mkdir -p $(@D)
 	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$${prefix}/include' '' \
 	  'Name: nestkvm' 'Description: the KVM API, answered in software' 'Version: $(VERSION)' \
-	  'Requires.private: zydis' 'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lnestkvm' \
-	  'Libs.private: -pthread -lm' >$@
+	  'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lnestkvm' \
+	  'Libs.private: -lZydis -pthread -lm' >$@
 
 $(B)/tests/%: tests/%.c $(archives)
 	@mkdir -p $(@D)

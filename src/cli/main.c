@@ -7,9 +7,9 @@
 static int cmd_help(int argc, char **argv);
 
 static const struct command commands[] = {
-	{ "run", "boot a guest kernel in a virtual machine", cmd_run },
-	{ "version", "print the version", cmd_version },
-	{ "help", "list the commands", cmd_help },
+	{"run", "boot a guest kernel in a virtual machine", cmd_run},
+	{"version", "print the version", cmd_version},
+	{"help", "list the commands", cmd_help},
 };
 
 static void print_commands(FILE *out)
@@ -36,7 +36,7 @@ static const struct command *find_command(const char *name)
 static int cmd_help(int argc, char **argv)
 {
 	const struct command *command = argc > 1 ? find_command(argv[1]) : NULL;
-	char *args[] = { argc > 1 ? argv[1] : NULL, (char *)"--help", NULL };
+	char *args[] = {argc > 1 ? argv[1] : NULL, (char *)"--help", NULL};
 
 	if (command && command->main != cmd_help)
 		return command->main(2, args);

@@ -40,8 +40,10 @@ static const char run_help[] =
 	"\n"
 	"At the console, Ctrl-A x quits, Ctrl-A a sends Ctrl-A, Ctrl-A h helps.\n"
 	"\n"
-	"Exit codes: 0 the guest powered off, or the user quit with Ctrl-A x; 1 the guest could not be\n"
-	"started or KVM could not go on; 2 wrong arguments; 3 the guest asked for a reset (reboot);\n"
+	"Exit codes: 0 the guest powered off, or the user quit with Ctrl-A x; 1 the guest could "
+	"not be\n"
+	"started or KVM could not go on; 2 wrong arguments; 3 the guest asked for a reset "
+	"(reboot);\n"
 	"4 triple fault; 5 the guest halted for ever; 128+N ended by signal N.\n";
 
 enum {
@@ -59,25 +61,25 @@ enum {
 };
 
 static const struct option run_options[] = {
-	{ "kernel", required_argument, NULL, 'k' },
-	{ "initrd", required_argument, NULL, 'i' },
-	{ "params", required_argument, NULL, 'p' },
-	{ "cpus", required_argument, NULL, 'c' },
-	{ "mem", required_argument, NULL, 'm' },
-	{ "cpu", required_argument, NULL, OPT_CPU },
-	{ "accel", required_argument, NULL, OPT_ACCEL },
-	{ "dev", required_argument, NULL, OPT_DEV },
-	{ "kvm-params", required_argument, NULL, OPT_KVM_PARAMS },
-	{ "mem-path", required_argument, NULL, OPT_MEM_PATH },
-	{ "mem-prealloc", no_argument, NULL, OPT_MEM_PREALLOC },
-	{ "no-hugepages", no_argument, NULL, OPT_NO_HUGEPAGES },
-	{ "console", required_argument, NULL, OPT_CONSOLE },
-	{ "no-defaults", no_argument, NULL, OPT_NO_DEFAULTS },
-	{ "guest-unpack", no_argument, NULL, OPT_GUEST_UNPACK },
-	{ "name", required_argument, NULL, OPT_NAME },
-	{ "quiet", no_argument, NULL, 'q' },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
+	{"kernel", required_argument, NULL, 'k'},
+	{"initrd", required_argument, NULL, 'i'},
+	{"params", required_argument, NULL, 'p'},
+	{"cpus", required_argument, NULL, 'c'},
+	{"mem", required_argument, NULL, 'm'},
+	{"cpu", required_argument, NULL, OPT_CPU},
+	{"accel", required_argument, NULL, OPT_ACCEL},
+	{"dev", required_argument, NULL, OPT_DEV},
+	{"kvm-params", required_argument, NULL, OPT_KVM_PARAMS},
+	{"mem-path", required_argument, NULL, OPT_MEM_PATH},
+	{"mem-prealloc", no_argument, NULL, OPT_MEM_PREALLOC},
+	{"no-hugepages", no_argument, NULL, OPT_NO_HUGEPAGES},
+	{"console", required_argument, NULL, OPT_CONSOLE},
+	{"no-defaults", no_argument, NULL, OPT_NO_DEFAULTS},
+	{"guest-unpack", no_argument, NULL, OPT_GUEST_UNPACK},
+	{"name", required_argument, NULL, OPT_NAME},
+	{"quiet", no_argument, NULL, 'q'},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
 };
 
 int run_parse_size(const char *text, u64 *size)

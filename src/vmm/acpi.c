@@ -164,7 +164,7 @@ static u64 acpi_place(struct acpi_area *area, const void *table, size_t len)
 
 static u64 acpi_build_facs(struct acpi_area *area)
 {
-	struct acpi_facs facs = { .signature = "FACS", .length = sizeof(facs), .version = 2 };
+	struct acpi_facs facs = {.signature = "FACS", .length = sizeof(facs), .version = 2};
 
 	return acpi_place(area, &facs, sizeof(facs));
 }
@@ -190,8 +190,8 @@ static u64 acpi_build_dsdt(struct acpi_area *area)
 static struct acpi_gas acpi_io(u16 port, u8 bits_wide)
 {
 	/* Access size: 1 byte, 2 word, 3 dword. */
-	return (struct acpi_gas){ GAS_SYSTEM_IO, bits_wide, 0, bits_wide >= 32 ? 3 : bits_wide / 8,
-				  port };
+	return (struct acpi_gas){GAS_SYSTEM_IO, bits_wide, 0, bits_wide >= 32 ? 3 : bits_wide / 8,
+				 port};
 }
 
 static u64 acpi_build_fadt(struct acpi_area *area, u64 facs, u64 dsdt)
@@ -229,10 +229,10 @@ static u64 acpi_build_fadt(struct acpi_area *area, u64 facs, u64 dsdt)
 /* Timer interrupt 0 is IOAPIC input 2; the SCI is level-triggered, active high (flags 0x0d). */
 static u8 *acpi_fill_madt_fixed(u8 *p, unsigned cpus)
 {
-	struct madt_ioapic ioapic = { 1, sizeof(ioapic), cpus, 0, PLATFORM_IOAPIC, 0 };
-	struct madt_override timer = { 2, sizeof(timer), 0, 0, 2, 0 };
-	struct madt_override sci = { 2, sizeof(sci), 0, IRQ_SCI, IRQ_SCI, 0x0d };
-	struct madt_nmi nmi = { 4, sizeof(nmi), 0xff, 0, 1 };
+	struct madt_ioapic ioapic = {1, sizeof(ioapic), cpus, 0, PLATFORM_IOAPIC, 0};
+	struct madt_override timer = {2, sizeof(timer), 0, 0, 2, 0};
+	struct madt_override sci = {2, sizeof(sci), 0, IRQ_SCI, IRQ_SCI, 0x0d};
+	struct madt_nmi nmi = {4, sizeof(nmi), 0xff, 0, 1};
 
 	p = mempcpy(p, &ioapic, sizeof(ioapic));
 	p = mempcpy(p, &timer, sizeof(timer));
@@ -255,7 +255,7 @@ static u64 acpi_build_madt(struct acpi_area *area, unsigned cpus)
 	madt->flags = 1; /* the PICs are there, too */
 	p = (u8 *)(madt + 1);
 	for (unsigned i = 0; i < cpus; i++) {
-		struct madt_lapic lapic = { 0, sizeof(lapic), i, i, 1 };
+		struct madt_lapic lapic = {0, sizeof(lapic), i, i, 1};
 
 		p = mempcpy(p, &lapic, sizeof(lapic));
 	}
@@ -269,7 +269,7 @@ static u64 acpi_build_xsdt(struct acpi_area *area, const u64 *tables, unsigned c
 	struct {
 		struct acpi_header h;
 		u64 entry[4];
-	} __attribute__((packed)) xsdt = { 0 };
+	} __attribute__((packed)) xsdt = {0};
 
 	memcpy(xsdt.entry, tables, count * sizeof(u64));
 	acpi_fill_header(&xsdt.h, "XSDT", 1, sizeof(xsdt.h) + count * sizeof(u64));
@@ -289,7 +289,7 @@ static void acpi_fill_rsdp(struct acpi_rsdp *rsdp, u64 xsdt)
 
 int acpi_build(struct machine *m, u64 *rsdp_gpa)
 {
-	struct acpi_area area = { .p = ram_ptr(&m->ram, PLATFORM_ACPI_TABLES, ACPI_SPACE) };
+	struct acpi_area area = {.p = ram_ptr(&m->ram, PLATFORM_ACPI_TABLES, ACPI_SPACE)};
 	struct acpi_rsdp *rsdp;
 	u64 facs, dsdt, tables[2], xsdt;
 

@@ -21,10 +21,7 @@
 /* A resource buffer's own size: OP_WORD and two bytes. */
 #define RES_SIZE_BYTES 3
 
-enum {
-	KIND_PLAIN,
-	KIND_RESOURCES
-};
+enum { KIND_PLAIN, KIND_RESOURCES };
 
 void aml_init(struct aml *a, u8 *buf, size_t cap)
 {
@@ -61,7 +58,7 @@ static void aml_u32(struct aml *a, u32 v)
 /* A name segment is four characters, padded with underscores; a root prefix may precede it. */
 static void aml_path(struct aml *a, const char *path)
 {
-	char seg[4] = { '_', '_', '_', '_' };
+	char seg[4] = {'_', '_', '_', '_'};
 
 	if (*path == '\\')
 		aml_u8(a, *path++);
@@ -115,7 +112,7 @@ void aml_begin_resources(struct aml *a)
 
 void aml_end(struct aml *a)
 {
-	static const u8 end_tag[2] = { 0x79, 0 }; /* checksum 0: not checked */
+	static const u8 end_tag[2] = {0x79, 0}; /* checksum 0: not checked */
 	size_t start, len;
 	u8 *p;
 

@@ -41,7 +41,7 @@ static unsigned boot_add_range(struct boot_range *map, unsigned n, u64 start, u6
 {
 	if (end <= start)
 		return n;
-	map[n] = (struct boot_range){ .start = start, .len = end - start, .type = type };
+	map[n] = (struct boot_range){.start = start, .len = end - start, .type = type};
 	return n + 1;
 }
 
@@ -74,8 +74,9 @@ int boot_load_initrd(struct boot_image *image)
 		return ret;
 	start = file.len < top ? ALIGN_DOWN(top - file.len, PAGE_SIZE) : 0;
 	if (start < image->kernel_end) {
-		ret = msg_fail(-E2BIG, "%llu MiB of memory are too little for the kernel and an initrd "
-				       "of %zu MiB; give more with -m",
+		ret = msg_fail(-E2BIG,
+			       "%llu MiB of memory are too little for the kernel and an initrd "
+			       "of %zu MiB; give more with -m",
 			       (unsigned long long)ram->size >> 20, file.len >> 20);
 	} else {
 		ret = ram_write(ram, start, file.data, file.len);
@@ -108,10 +109,10 @@ static int boot_load_vmlinux(struct boot_image *image, const struct boot_file *f
 	if (ret < 0)
 		return ret;
 	if (elf.pvh_entry && !image->config->no_pvh) {
-		image->entry = (struct boot_entry){ .mode = BOOT_PVH, .rip = elf.pvh_entry };
+		image->entry = (struct boot_entry){.mode = BOOT_PVH, .rip = elf.pvh_entry};
 		return boot_write_pvh_info(image);
 	}
-	image->entry = (struct boot_entry){ .mode = BOOT_LINUX64, .rip = elf.entry };
+	image->entry = (struct boot_entry){.mode = BOOT_LINUX64, .rip = elf.entry};
 	return boot_write_params(image, NULL, 0);
 }
 
@@ -133,12 +134,13 @@ static int boot_load_kernel(struct boot_image *image, const struct boot_file *fi
 
 int boot_load(struct machine *m, const struct boot_config *config, struct boot_entry *entry)
 {
-	struct boot_image image = { .m = m, .config = config };
+	struct boot_image image = {.m = m, .config = config};
 	struct boot_file file;
 	int ret;
 
 	if (m->ram.size < BOOT_MIN_RAM)
-		return msg_fail(-E2BIG, "a guest needs at least 16 MiB of memory; give more with -m");
+		return msg_fail(-E2BIG,
+				"a guest needs at least 16 MiB of memory; give more with -m");
 	ret = boot_map_file(config->kernel, "kernel", &file);
 	if (ret < 0)
 		return ret;

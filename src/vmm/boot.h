@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Boots a kernel without firmware: loads it, the initrd and the tables that its boot protocol wants,
- * and says how the first vCPU must start.
+ * Boots a kernel without firmware: loads it, the initrd and the tables that its boot protocol
+ * wants, and says how the first vCPU must start.
  *
  * Guest memory below 1 MiB:
  *     0x00500  GDT                      0x06000  PVH start info, its lists
@@ -29,7 +29,7 @@ struct boot_config {
 	const char *cmdline; /* "" when there is none */
 	u64 acpi_rsdp;	     /* where acpi_build() put it */
 	bool guest_unpacks;  /* leave decompression to the kernel itself */
-	bool no_pvh;	     /* start an ELF kernel by the 64-bit Linux protocol though it knows PVH */
+	bool no_pvh; /* start an ELF kernel by the 64-bit Linux protocol though it knows PVH */
 };
 
 enum boot_mode {
@@ -81,7 +81,8 @@ int boot_load_initrd(struct boot_image *image);
 /* boot_bzimage.c: whether the file is a bzImage; loads it and its boot_params. */
 bool boot_is_bzimage(const struct boot_file *file);
 int boot_load_bzimage(struct boot_image *image, const struct boot_file *file);
-/* Fills boot_params: `setup` is the image's setup header (from 0x1f1), or NULL for a plain vmlinux. */
+/* Fills boot_params: `setup` is the image's setup header (from 0x1f1), or NULL for a plain vmlinux.
+ */
 int boot_write_params(struct boot_image *image, const u8 *setup, size_t setup_len);
 
 struct boot_elf {
@@ -90,7 +91,8 @@ struct boot_elf {
 	u64 pvh_entry; /* XEN_ELFNOTE_PHYS32_ENTRY, or 0 */
 };
 
-/* boot_elf.c: whether it is an x86-64 ELF executable; loads its segments at their physical addresses. */
+/* boot_elf.c: whether it is an x86-64 ELF executable; loads its segments at their physical
+ * addresses. */
 bool boot_is_elf(const u8 *data, size_t len);
 int boot_load_elf(struct machine *m, const u8 *data, size_t len, struct boot_elf *elf);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bzImage and boot_params: Documentation/arch/x86/boot.rst and zero-page.rst of Linux. The compressed
- * kernel inside (payload_offset, payload_length) is an ELF vmlinux; without KASLR its relocations are
- * not needed, so it is unpacked here, loaded at its link address and started at its own 64-bit entry.
+ * bzImage and boot_params: Documentation/arch/x86/boot.rst and zero-page.rst of Linux. The
+ * compressed kernel inside (payload_offset, payload_length) is an ELF vmlinux; without KASLR its
+ * relocations are not needed, so it is unpacked here, loaded at its link address and started at its
+ * own 64-bit entry.
  */
 #include <asm/bootparam.h>
 #include <errno.h>
@@ -64,7 +65,8 @@ static int boot_load_payload(struct boot_image *image, const struct boot_file *f
 		return -EOPNOTSUPP;
 	ret = decompress(file->data + start, len, size, &out, &out_len);
 	if (ret == -EBADMSG)
-		return msg_fail(-ENOEXEC, "kernel %s is corrupt: its compressed part does not unpack",
+		return msg_fail(-ENOEXEC,
+				"kernel %s is corrupt: its compressed part does not unpack",
 				image->config->kernel);
 	if (ret < 0)
 		return -EOPNOTSUPP;
@@ -75,7 +77,7 @@ static int boot_load_payload(struct boot_image *image, const struct boot_file *f
 	free(out);
 	if (ret < 0)
 		return ret;
-	image->entry = (struct boot_entry){ .mode = BOOT_LINUX64, .rip = elf.entry };
+	image->entry = (struct boot_entry){.mode = BOOT_LINUX64, .rip = elf.entry};
 	image->kernel_end = elf.end;
 	return 0;
 }
@@ -92,11 +94,12 @@ static int boot_load_packed(struct boot_image *image, const struct boot_file *fi
 		return msg_fail(-ENOEXEC, "kernel %s has no 64-bit entry (boot protocol %x.%02x)",
 				image->config->kernel, hdr->version >> 8, hdr->version & 0xff);
 	if (!ram_ptr(&image->m->ram, load, need))
-		return msg_fail(-E2BIG,
-				"%llu MiB of memory are too little for this kernel; give more with -m",
-				(unsigned long long)image->m->ram.size >> 20);
+		return msg_fail(
+			-E2BIG,
+			"%llu MiB of memory are too little for this kernel; give more with -m",
+			(unsigned long long)image->m->ram.size >> 20);
 	ram_write(&image->m->ram, load, file->data + start, len);
-	image->entry = (struct boot_entry){ .mode = BOOT_LINUX64, .rip = load + ENTRY_64 };
+	image->entry = (struct boot_entry){.mode = BOOT_LINUX64, .rip = load + ENTRY_64};
 	image->kernel_end = load + need;
 	return 0;
 }
@@ -135,8 +138,7 @@ int boot_load_bzimage(struct boot_image *image, const struct boot_file *file)
 	if (ret < 0)
 		return ret;
 	/* The header's length is in the jump over it: boot.rst, "Details of Header Fields". */
-	return boot_write_params(image, (u8 *)&hdr,
-				 MIN(sizeof(hdr), 0x11u + file->data[0x201]));
+	return boot_write_params(image, (u8 *)&hdr, MIN(sizeof(hdr), 0x11u + file->data[0x201]));
 }
 
 static void boot_fill_header(struct boot_image *image, struct setup_header *hdr)
@@ -170,7 +172,6 @@ int boot_write_params(struct boot_image *image, const u8 *setup, size_t setup_le
 	params.e820_entries = boot_memory_map(image->m, map);
 	for (unsigned i = 0; i < params.e820_entries; i++)
 		params.e820_table[i] = (struct boot_e820_entry){
-			.addr = map[i].start, .size = map[i].len, .type = map[i].type
-		};
+			.addr = map[i].start, .size = map[i].len, .type = map[i].type};
 	return ram_write(&image->m->ram, BOOT_PARAMS, &params, sizeof(params));
 }

@@ -4,10 +4,10 @@
 #include "vmm/boot.h"
 #include "vmm/msg.h"
 
-#define CR0_PE	BIT(0)
-#define CR0_ET	BIT(4)
-#define CR0_PG	BIT(31)
-#define CR4_PAE BIT(5)
+#define CR0_PE	 BIT(0)
+#define CR0_ET	 BIT(4)
+#define CR0_PG	 BIT(31)
+#define CR4_PAE	 BIT(5)
 #define EFER_LME BIT(8)
 #define EFER_LMA BIT(10)
 
@@ -19,12 +19,7 @@
 #define SEL_DATA 0x18
 #define SEL_TSS	 0x20
 
-enum gdt_entry {
-	GDT_CODE64 = 2,
-	GDT_DATA = 3,
-	GDT_TSS = 4,
-	GDT_COUNT = 6
-};
+enum gdt_entry { GDT_CODE64 = 2, GDT_DATA = 3, GDT_TSS = 4, GDT_COUNT = 6 };
 
 static const u64 gdt64[GDT_COUNT] = {
 	[GDT_CODE64] = 0x00af9b000000ffff,
@@ -72,10 +67,9 @@ static void boot_set_segments(struct kvm_sregs *sregs, bool code64)
 
 	sregs->cs = boot_segment(SEL_CODE, 11, code64);
 	sregs->ds = sregs->es = sregs->fs = sregs->gs = sregs->ss = data;
-	sregs->tr = (struct kvm_segment){
-		.limit = 0x67, .selector = SEL_TSS, .type = 11, .present = 1
-	};
-	sregs->ldt = (struct kvm_segment){ .unusable = 1 };
+	sregs->tr =
+		(struct kvm_segment){.limit = 0x67, .selector = SEL_TSS, .type = 11, .present = 1};
+	sregs->ldt = (struct kvm_segment){.unusable = 1};
 	sregs->gdt.base = BOOT_GDT;
 	sregs->gdt.limit = sizeof(gdt64) - 1;
 	sregs->idt.base = 0;
@@ -106,7 +100,7 @@ static int boot_set_sregs(struct machine_cpu *cpu, const struct boot_entry *entr
 
 int boot_set_cpu(struct machine_cpu *cpu, const struct boot_entry *entry)
 {
-	struct kvm_regs regs = { .rip = entry->rip, .rflags = 2 };
+	struct kvm_regs regs = {.rip = entry->rip, .rflags = 2};
 	int ret = boot_set_sregs(cpu, entry);
 
 	if (entry->mode == BOOT_LINUX64)

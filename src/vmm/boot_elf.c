@@ -27,16 +27,18 @@ static bool boot_in_file(u64 off, u64 n, size_t len)
 static int boot_load_segment(struct machine *m, const u8 *data, size_t len, const Elf64_Phdr *ph)
 {
 	if (ph->p_filesz > ph->p_memsz || !boot_in_file(ph->p_offset, ph->p_filesz, len))
-		return msg_fail(-ENOEXEC, "the kernel is truncated or corrupt (a segment ends at %#llx, "
-					  "the file at %#zx)",
+		return msg_fail(-ENOEXEC,
+				"the kernel is truncated or corrupt (a segment ends at %#llx, "
+				"the file at %#zx)",
 				(unsigned long long)(ph->p_offset + ph->p_filesz), len);
 	if (ph->p_paddr < BOOT_HIGH_START)
 		return msg_fail(-ENOEXEC, "the kernel wants to be loaded below 1 MiB (at %#llx)",
 				(unsigned long long)ph->p_paddr);
 	if (!ram_ptr(&m->ram, ph->p_paddr, ph->p_memsz))
-		return msg_fail(-E2BIG,
-				"%llu MiB of memory are too little for this kernel; give more with -m",
-				(unsigned long long)m->ram.size >> 20);
+		return msg_fail(
+			-E2BIG,
+			"%llu MiB of memory are too little for this kernel; give more with -m",
+			(unsigned long long)m->ram.size >> 20);
 	ram_write(&m->ram, ph->p_paddr, data + ph->p_offset, ph->p_filesz);
 	/* The rest is zero already: RAM is fresh. */
 	return 0;

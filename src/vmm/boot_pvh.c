@@ -44,15 +44,16 @@ int boot_write_pvh_info(struct boot_image *image)
 	struct boot_range map[BOOT_MAX_RANGES];
 	unsigned n = boot_memory_map(image->m, map);
 	struct pvh_page page = {
-		.info = {
-			.magic = PVH_MAGIC,
-			.version = PVH_VERSION,
-			.cmdline = BOOT_CMDLINE,
-			.rsdp = image->config->acpi_rsdp,
-			.memory_map = BOOT_PVH_INFO + offsetof(struct pvh_page, map),
-			.memory_map_count = n,
-		},
-		.initrd = { .start = image->initrd, .len = image->initrd_len },
+		.info =
+			{
+				.magic = PVH_MAGIC,
+				.version = PVH_VERSION,
+				.cmdline = BOOT_CMDLINE,
+				.rsdp = image->config->acpi_rsdp,
+				.memory_map = BOOT_PVH_INFO + offsetof(struct pvh_page, map),
+				.memory_map_count = n,
+			},
+		.initrd = {.start = image->initrd, .len = image->initrd_len},
 	};
 
 	if (image->initrd_len) {
@@ -60,6 +61,6 @@ int boot_write_pvh_info(struct boot_image *image)
 		page.info.modules = BOOT_PVH_INFO + offsetof(struct pvh_page, initrd);
 	}
 	for (unsigned i = 0; i < n; i++)
-		page.map[i] = (struct pvh_range){ map[i].start, map[i].len, map[i].type, 0 };
+		page.map[i] = (struct pvh_range){map[i].start, map[i].len, map[i].type, 0};
 	return ram_write(&image->m->ram, BOOT_PVH_INFO, &page, sizeof(page));
 }

@@ -45,7 +45,7 @@ static int bus_insert(struct bus *bus, const struct bus_range *new)
 
 int bus_add(struct bus *bus, u64 start, u64 len, const struct bus_ops *ops, void *opaque)
 {
-	struct bus_range new = { .start = start, .len = len, .ops = ops, .opaque = opaque };
+	struct bus_range new = {.start = start, .len = len, .ops = ops, .opaque = opaque};
 	int ret;
 
 	pthread_rwlock_wrlock(&bus->lock);

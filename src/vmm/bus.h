@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A bus: address ranges and who answers them. There are two, port I/O and MMIO. An access that nobody
- * answers reads as all ones and writes nowhere, as on a PC.
+ * A bus: address ranges and who answers them. There are two, port I/O and MMIO. An access that
+ * nobody answers reads as all ones and writes nowhere, as on a PC.
  */
 #ifndef VMM_BUS_H
 #define VMM_BUS_H
@@ -10,8 +10,9 @@
 #include "base/types.h"
 
 /*
- * Called without a lock held, from any vCPU's thread and from several at once: a device locks its own
- * state. `offset` counts from the range's start, `len` is 1, 2, 4 or 8 and may reach over the end.
+ * Called without a lock held, from any vCPU's thread and from several at once: a device locks its
+ * own state. `offset` counts from the range's start, `len` is 1, 2, 4 or 8 and may reach over the
+ * end.
  */
 struct bus_ops {
 	u64 (*read)(void *opaque, u64 offset, unsigned len);

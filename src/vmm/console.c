@@ -39,7 +39,7 @@ static void console_on_fatal(int sig)
 
 static void console_set_raw(struct console *con)
 {
-	static const int fatal[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+	static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 	struct termios t;
 
 	/* In the background, changing the terminal would stop us (SIGTTOU). */
@@ -68,7 +68,7 @@ static void console_write_all(int fd, const u8 *data, size_t len)
 			data += n;
 			len -= n;
 		} else if (n < 0 && errno == EAGAIN) {
-			struct pollfd p = { .fd = fd, .events = POLLOUT };
+			struct pollfd p = {.fd = fd, .events = POLLOUT};
 
 			poll(&p, 1, -1);
 		} else if (n < 0 && errno != EINTR) {
@@ -92,7 +92,7 @@ void console_flush(struct console *con)
 
 void console_write(struct console *con, const u8 *data, size_t len)
 {
-	static const struct itimerspec delay = { .it_value.tv_nsec = FLUSH_DELAY_NS };
+	static const struct itimerspec delay = {.it_value.tv_nsec = FLUSH_DELAY_NS};
 	bool line_end = false;
 
 	pthread_mutex_lock(&con->lock);
@@ -141,7 +141,8 @@ static void console_do_escape(struct console *con, u8 key)
 	}
 }
 
-/* Keeps what is for the guest; only a terminal has an escape key, data in a pipe passes as it is. */
+/* Keeps what is for the guest; only a terminal has an escape key, data in a pipe passes as it is.
+ */
 static void console_filter(struct console *con, const u8 *data, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
@@ -214,7 +215,7 @@ static void console_on_resume(void *opaque, u32 events)
 
 void console_resume_input(struct console *con)
 {
-	static const struct itimerspec now = { .it_value.tv_nsec = 1 };
+	static const struct itimerspec now = {.it_value.tv_nsec = 1};
 
 	if (!con->in_len)
 		return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The user's end of a guest console: standard input and output, in raw mode when they are a terminal.
- * One guest device (serial or virtio) is attached to it.
+ * The user's end of a guest console: standard input and output, in raw mode when they are a
+ * terminal. One guest device (serial or virtio) is attached to it.
  */
 #ifndef VMM_CONSOLE_H
 #define VMM_CONSOLE_H
@@ -41,8 +41,8 @@ void console_attach(struct console *con, console_input_fn input, void *opaque);
 /* The guest device has room again. Any thread. */
 void console_resume_input(struct console *con);
 /*
- * Output from the guest: written at a line's end, when the buffer is full, or 5 ms later. Waits while
- * the reader is slow, so nothing is lost. Any thread.
+ * Output from the guest: written at a line's end, when the buffer is full, or 5 ms later. Waits
+ * while the reader is slow, so nothing is lost. Any thread.
  */
 void console_write(struct console *con, const u8 *data, size_t len);
 /* Writes what is buffered. Any thread. */

@@ -8,14 +8,14 @@
 #define MSR_IA32_FEATURE_CONTROL 0x3a
 #define MSR_IA32_MISC_ENABLE	 0x1a0
 
-#define FEATURE_CONTROL_LOCK	     BIT(0)
-#define FEATURE_CONTROL_VMX_OUTSIDE  BIT(2)
-#define MISC_ENABLE_FAST_STRING	     BIT(0)
+#define FEATURE_CONTROL_LOCK	    BIT(0)
+#define FEATURE_CONTROL_VMX_OUTSIDE BIT(2)
+#define MISC_ENABLE_FAST_STRING	    BIT(0)
 
 #define CPUID1_ECX_VMX BIT(5)
 
-#define APIC_LVT_LINT0	0x350
-#define APIC_LVT_LINT1	0x360
+#define APIC_LVT_LINT0	 0x350
+#define APIC_LVT_LINT1	 0x360
 #define APIC_MODE_NMI	 0x400
 #define APIC_MODE_EXTINT 0x700
 
@@ -117,7 +117,7 @@ static int cpu_set_msr(struct machine_cpu *cpu, u32 index, u64 value)
 	struct {
 		struct kvm_msrs head;
 		struct kvm_msr_entry entry;
-	} msrs = { .head.nmsrs = 1, .entry = { .index = index, .data = value } };
+	} msrs = {.head.nmsrs = 1, .entry = {.index = index, .data = value}};
 	int ret = machine_cpu_ioctl(cpu, KVM_SET_MSRS, &msrs);
 
 	if (ret == 1)

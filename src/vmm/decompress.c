@@ -17,9 +17,7 @@ typedef ssize_t (*unpack_fn)(const u8 *in, size_t in_len, u8 *out, size_t cap);
 
 static ssize_t unpack_gzip(const u8 *in, size_t in_len, u8 *out, size_t cap)
 {
-	z_stream z = {
-		.next_in = (u8 *)in, .avail_in = in_len, .next_out = out, .avail_out = cap
-	};
+	z_stream z = {.next_in = (u8 *)in, .avail_in = in_len, .next_out = out, .avail_out = cap};
 	int ret;
 
 	if (inflateInit2(&z, 15 + 16) != Z_OK)
@@ -33,8 +31,8 @@ static ssize_t unpack_xz(const u8 *in, size_t in_len, u8 *out, size_t cap)
 {
 	u64 limit = XZ_MEMORY_LIMIT;
 	size_t in_pos = 0, out_pos = 0;
-	lzma_ret ret = lzma_stream_buffer_decode(&limit, 0, NULL, in, &in_pos, in_len, out,
-						 &out_pos, cap);
+	lzma_ret ret =
+		lzma_stream_buffer_decode(&limit, 0, NULL, in, &in_pos, in_len, out, &out_pos, cap);
 
 	return ret == LZMA_OK ? (ssize_t)out_pos : -1;
 }
@@ -47,7 +45,8 @@ static u32 load_u32(const u8 *p)
 	return v;
 }
 
-/* Blocks of a 4-byte length and data, each up to 8 MiB unpacked; the image's own size may follow. */
+/* Blocks of a 4-byte length and data, each up to 8 MiB unpacked; the image's own size may follow.
+ */
 static ssize_t unpack_lz4(const u8 *in, size_t in_len, u8 *out, size_t cap)
 {
 	size_t pos = 4, done = 0;
@@ -86,10 +85,10 @@ static const struct {
 	u8 magic_len;
 	unpack_fn unpack;
 } formats[] = {
-	{ { 0x1f, 0x8b }, 2, unpack_gzip },
-	{ { 0xfd, '7', 'z', 'X', 'Z', 0 }, 6, unpack_xz },
-	{ { 0x02, 0x21, 0x4c, 0x18 }, 4, unpack_lz4 },
-	{ { 0x28, 0xb5, 0x2f, 0xfd }, 4, unpack_zstd },
+	{{0x1f, 0x8b}, 2, unpack_gzip},
+	{{0xfd, '7', 'z', 'X', 'Z', 0}, 6, unpack_xz},
+	{{0x02, 0x21, 0x4c, 0x18}, 4, unpack_lz4},
+	{{0x28, 0xb5, 0x2f, 0xfd}, 4, unpack_zstd},
 };
 
 static unpack_fn find_format(const u8 *in, size_t in_len)

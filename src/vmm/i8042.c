@@ -116,8 +116,8 @@ static void i8042_write_command(void *opaque, u64 off, unsigned len, u64 value)
 	pthread_mutex_unlock(&kbc->lock);
 }
 
-static const struct bus_ops data_ops = { i8042_read_data, i8042_write_data };
-static const struct bus_ops command_ops = { i8042_read_status, i8042_write_command };
+static const struct bus_ops data_ops = {i8042_read_data, i8042_write_data};
+static const struct bus_ops command_ops = {i8042_read_status, i8042_write_command};
 
 int i8042_init(struct i8042 *kbc, struct machine *m)
 {

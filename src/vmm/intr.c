@@ -12,7 +12,7 @@ void intr_init(struct intr *intr, const struct kvm_dev *kvm, int vm_fd)
 
 void intr_set(struct intr *intr, unsigned line, unsigned source, bool level)
 {
-	struct kvm_irq_level arg = { .irq = line };
+	struct kvm_irq_level arg = {.irq = line};
 	u64 old, new;
 
 	if (line >= IRQ_LINES)

@@ -28,8 +28,8 @@ struct intr {
 /* Prepares all lines low. */
 void intr_init(struct intr *intr, const struct kvm_dev *kvm, int vm_fd);
 /*
- * Raises or lowers a line on behalf of `source` (0 to 63); a shared line is up while one of its sources
- * holds it. Costs nothing when the source's level does not change. Any thread.
+ * Raises or lowers a line on behalf of `source` (0 to 63); a shared line is up while one of its
+ * sources holds it. Costs nothing when the source's level does not change. Any thread.
  */
 void intr_set(struct intr *intr, unsigned line, unsigned source, bool level);
 /* Sends a message-signalled interrupt. Any thread. Returns 0 or a negative errno. */

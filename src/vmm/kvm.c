@@ -53,7 +53,8 @@ static void kvm_explain_open(const char *node, int err, char *why, size_t len)
 	if (err == ENOENT)
 		snprintf(why, len, "there is no %s", node);
 	else if (err == EACCES || err == EPERM)
-		snprintf(why, len, "no permission to open %s (is the user in the group kvm?)", node);
+		snprintf(why, len, "no permission to open %s (is the user in the group kvm?)",
+			 node);
 	else if (err == ENODEV || err == ENXIO)
 		snprintf(why, len, "%s exists, but no KVM module answers it", node);
 	else

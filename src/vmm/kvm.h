@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which KVM answers: the kernel's /dev/kvm, or libnestkvm. Everything else in the VMM speaks the KVM
- * API through kvmdev_ioctl() and does not know.
+ * Which KVM answers: the kernel's /dev/kvm, or libnestkvm. Everything else in the VMM speaks the
+ * KVM API through kvmdev_ioctl() and does not know.
  */
 #ifndef VMM_KVM_H
 #define VMM_KVM_H
@@ -37,9 +37,9 @@ int kvmdev_ioctl_val(const struct kvm_dev *dev, int fd, unsigned long request, u
 int kvmdev_has_cap(const struct kvm_dev *dev, int cap);
 
 /*
- * Whether this KVM can run a guest: API version, the capabilities that the VMM needs, and a trial VM
- * that executes a few instructions up to an OUT and a HLT. Returns 0, or a negative errno with the
- * reason in `why`.
+ * Whether this KVM can run a guest: API version, the capabilities that the VMM needs, and a trial
+ * VM that executes a few instructions up to an OUT and a HLT. Returns 0, or a negative errno with
+ * the reason in `why`.
  */
 int kvmdev_probe(const struct kvm_dev *dev, char *why, size_t why_len);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A KVM device that opens is not yet one that runs a guest: the node may be another driver's, a filter
- * may refuse ioctls, or the hardware's virtualization may be taken. So try it.
+ * A KVM device that opens is not yet one that runs a guest: the node may be another driver's, a
+ * filter may refuse ioctls, or the hardware's virtualization may be taken. So try it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,13 +16,13 @@ static const struct {
 	int cap;
 	const char *name;
 } probe_caps[] = {
-	{ KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP" },
-	{ KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY" },
-	{ KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR" },
-	{ KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID" },
-	{ KVM_CAP_PIT2, "KVM_CAP_PIT2" },
-	{ KVM_CAP_SIGNAL_MSI, "KVM_CAP_SIGNAL_MSI" },
-	{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT" },
+	{KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
+	{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
+	{KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR"},
+	{KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
+	{KVM_CAP_PIT2, "KVM_CAP_PIT2"},
+	{KVM_CAP_SIGNAL_MSI, "KVM_CAP_SIGNAL_MSI"},
+	{KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
 };
 
 /* Real mode: loop 3 times adding, then protected mode by setting CR0.PE, OUT, HLT. */
@@ -54,7 +54,8 @@ static int probe_caps_check(const struct kvm_dev *dev, char *why, size_t len)
 
 	if (ver != KVM_API_VERSION) {
 		if (ver < 0)
-			snprintf(why, len, "the device does not speak the KVM API (%s)", strerror(-ver));
+			snprintf(why, len, "the device does not speak the KVM API (%s)",
+				 strerror(-ver));
 		else
 			snprintf(why, len, "the device has KVM API version %d, not 12", ver);
 		return -ENODEV;
@@ -70,7 +71,7 @@ static int probe_caps_check(const struct kvm_dev *dev, char *why, size_t len)
 
 static int probe_create(struct probe *p)
 {
-	struct kvm_userspace_memory_region slot = { .guest_phys_addr = PROBE_GPA };
+	struct kvm_userspace_memory_region slot = {.guest_phys_addr = PROBE_GPA};
 	int size;
 
 	p->step = "KVM_CREATE_VM";
@@ -112,7 +113,7 @@ static int probe_create_vcpu(struct probe *p)
 static int probe_set_state(struct probe *p)
 {
 	struct kvm_sregs sregs;
-	struct kvm_regs regs = { .rip = PROBE_GPA, .rflags = 2 };
+	struct kvm_regs regs = {.rip = PROBE_GPA, .rflags = 2};
 	int ret;
 
 	p->step = "KVM_GET_SREGS";
@@ -169,9 +170,7 @@ static void probe_destroy(struct probe *p)
 
 int kvmdev_probe(const struct kvm_dev *dev, char *why, size_t why_len)
 {
-	struct probe p = {
-		.dev = dev, .vm = -1, .vcpu = -1, .run = MAP_FAILED, .page = MAP_FAILED
-	};
+	struct probe p = {.dev = dev, .vm = -1, .vcpu = -1, .run = MAP_FAILED, .page = MAP_FAILED};
 	int ret = probe_caps_check(dev, why, why_len);
 
 	if (ret < 0)

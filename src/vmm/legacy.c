@@ -28,9 +28,9 @@ static void legacy_write_92(void *opaque, u64 off, unsigned len, u64 value)
 	legacy->port92 = value & ~1;
 }
 
-static const struct bus_ops port92_ops = { legacy_read_92, legacy_write_92 };
+static const struct bus_ops port92_ops = {legacy_read_92, legacy_write_92};
 /* Delay loops write here; the entry keeps them from looking like an unknown port. */
-static const struct bus_ops post_ops = { NULL, NULL };
+static const struct bus_ops post_ops = {NULL, NULL};
 
 int legacy_init(struct legacy *legacy, struct machine *m)
 {

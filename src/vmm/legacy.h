@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What every PC has at fixed ports and a kernel pokes at: keyboard controller, POST port, reset port. */
+/* What every PC has at fixed ports and a kernel pokes at: keyboard controller, POST port, reset
+ * port. */
 #ifndef VMM_LEGACY_H
 #define VMM_LEGACY_H
 

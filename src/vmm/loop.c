@@ -41,11 +41,11 @@ void loop_destroy(struct loop *loop)
 int loop_add(struct loop *loop, int fd, u32 events, loop_fn fn, void *opaque)
 {
 	struct loop_entry *e = calloc(1, sizeof(*e));
-	struct epoll_event ev = { .events = events, .data.ptr = e };
+	struct epoll_event ev = {.events = events, .data.ptr = e};
 
 	if (!e)
 		return -ENOMEM;
-	*e = (struct loop_entry){ .fd = fd, .fn = fn, .opaque = opaque };
+	*e = (struct loop_entry){.fd = fd, .fn = fn, .opaque = opaque};
 	pthread_mutex_lock(&loop->lock);
 	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0) {
 		int err = -errno;
@@ -70,7 +70,7 @@ static struct loop_entry *loop_find(struct loop *loop, int fd)
 
 int loop_modify(struct loop *loop, int fd, u32 events)
 {
-	struct epoll_event ev = { .events = events };
+	struct epoll_event ev = {.events = events};
 	int ret = -ENOENT;
 
 	pthread_mutex_lock(&loop->lock);

@@ -29,11 +29,13 @@ struct loop {
 int loop_init(struct loop *loop);
 /* Frees the loop; it closes no descriptor that was added. */
 void loop_destroy(struct loop *loop);
-/* Watches `fd` for EPOLL* events; 0 or a negative errno (-EPERM: a file that is always ready). Any thread. */
+/* Watches `fd` for EPOLL* events; 0 or a negative errno (-EPERM: a file that is always ready). Any
+ * thread. */
 int loop_add(struct loop *loop, int fd, u32 events, loop_fn fn, void *opaque);
 /* Changes the watched events. Any thread. */
 int loop_modify(struct loop *loop, int fd, u32 events);
-/* Stops watching. Any thread, but a call of `fn` may still be under way outside the loop's thread. */
+/* Stops watching. Any thread, but a call of `fn` may still be under way outside the loop's thread.
+ */
 void loop_remove(struct loop *loop, int fd);
 /* Serves events until loop_stop(). */
 void loop_run(struct loop *loop);

@@ -5,10 +5,7 @@
 #include "vmm/machine.h"
 #include "vmm/msg.h"
 
-enum {
-	SLOT_LOW,
-	SLOT_HIGH
-};
+enum { SLOT_LOW, SLOT_HIGH };
 
 static int machine_add_slot(struct machine *m, u32 slot, u64 gpa, u64 len, void *host)
 {
@@ -45,7 +42,7 @@ static int machine_create_ram(struct machine *m, const struct ram_config *config
 static int machine_create_vm(struct machine *m)
 {
 	/* KVM then answers port 0x61, which guests poll to calibrate clocks. */
-	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
 	u64 identity = MACHINE_IDENTITY_MAP;
 	int ret;
 
@@ -146,7 +143,7 @@ void machine_stop(struct machine *m, enum machine_end why)
 int machine_ioeventfd(struct machine *m, bool pio, u64 addr, unsigned len, int eventfd, bool assign,
 		      bool match, u64 data)
 {
-	struct kvm_ioeventfd arg = { .addr = addr, .len = len, .fd = eventfd, .datamatch = data };
+	struct kvm_ioeventfd arg = {.addr = addr, .len = len, .fd = eventfd, .datamatch = data};
 
 	if (pio)
 		arg.flags |= KVM_IOEVENTFD_FLAG_PIO;

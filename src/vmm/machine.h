@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The virtual machine: KVM's VM, its RAM, buses, interrupt lines and vCPUs. Devices get a pointer to
- * it and hang themselves on its buses and its event loop.
+ * The virtual machine: KVM's VM, its RAM, buses, interrupt lines and vCPUs. Devices get a pointer
+ * to it and hang themselves on its buses and its event loop.
  */
 #ifndef VMM_MACHINE_H
 #define VMM_MACHINE_H
@@ -60,8 +60,8 @@ struct machine_config {
 };
 
 /*
- * Creates the VM on an open KVM: irqchip, PIT, RAM, and vCPUs without CPUID or state. Prints what is
- * wrong; returns 0 or a negative errno, after which machine_destroy() frees the rest.
+ * Creates the VM on an open KVM: irqchip, PIT, RAM, and vCPUs without CPUID or state. Prints what
+ * is wrong; returns 0 or a negative errno, after which machine_destroy() frees the rest.
  */
 int machine_create(struct machine *m, struct kvm_dev *kvm, const struct machine_config *config);
 /* Frees everything; the vCPUs must have stopped. */
@@ -74,8 +74,9 @@ enum machine_end machine_run(struct machine *m);
 void machine_stop(struct machine *m, enum machine_end why);
 
 /*
- * Makes KVM signal `eventfd` instead of a userexit when the guest writes `len` bytes (0: any length) at
- * an address. With `match`, only when the value is `data`. Returns 0 or a negative errno.
+ * Makes KVM signal `eventfd` instead of a userexit when the guest writes `len` bytes (0: any
+ * length) at an address. With `match`, only when the value is `data`. Returns 0 or a negative
+ * errno.
  */
 int machine_ioeventfd(struct machine *m, bool pio, u64 addr, unsigned len, int eventfd, bool assign,
 		      bool match, u64 data);

@@ -165,7 +165,7 @@ static void machine_cpu_handle_exit(struct machine_cpu *cpu)
 
 static void machine_cpu_block_signals(void)
 {
-	struct sigaction act = { .sa_handler = machine_cpu_on_kick };
+	struct sigaction act = {.sa_handler = machine_cpu_on_kick};
 	sigset_t set;
 
 	sigaction(SIGRTMIN, &act, NULL);

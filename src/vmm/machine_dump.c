@@ -18,9 +18,10 @@ static void dump_regs(const struct kvm_regs *r)
 
 static void dump_segment(const char *name, const struct kvm_segment *s)
 {
-	fprintf(stderr, " %s=%04x base=%016llx limit=%08x type=%x s=%u dpl=%u p=%u l=%u db=%u g=%u\n",
-		name, s->selector, s->base, s->limit, s->type, s->s, s->dpl, s->present, s->l,
-		s->db, s->g);
+	fprintf(stderr,
+		" %s=%04x base=%016llx limit=%08x type=%x s=%u dpl=%u p=%u l=%u db=%u g=%u\n", name,
+		s->selector, s->base, s->limit, s->type, s->s, s->dpl, s->present, s->l, s->db,
+		s->g);
 }
 
 static void dump_sregs(const struct kvm_sregs *s)
@@ -31,13 +32,13 @@ static void dump_sregs(const struct kvm_sregs *s)
 	dump_segment("TR", &s->tr);
 	fprintf(stderr, " GDT=%016llx:%04x IDT=%016llx:%04x\n", s->gdt.base, s->gdt.limit,
 		s->idt.base, s->idt.limit);
-	fprintf(stderr, " CR0=%08llx CR2=%016llx CR3=%016llx CR4=%08llx EFER=%llx\n", s->cr0, s->cr2,
-		s->cr3, s->cr4, s->efer);
+	fprintf(stderr, " CR0=%08llx CR2=%016llx CR3=%016llx CR4=%08llx EFER=%llx\n", s->cr0,
+		s->cr2, s->cr3, s->cr4, s->efer);
 }
 
 static void dump_code(struct machine_cpu *cpu, u64 rip)
 {
-	struct kvm_translation tr = { .linear_address = rip };
+	struct kvm_translation tr = {.linear_address = rip};
 	const u8 *code;
 
 	if (machine_cpu_ioctl(cpu, KVM_TRANSLATE, &tr) < 0 || !tr.valid)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* MSI-X: PCI Local Bus Specification 3.0, section 6.8.2. Table at 0 of its BAR, pending bits at 0x800. */
+/* MSI-X: PCI Local Bus Specification 3.0, section 6.8.2. Table at 0 of its BAR, pending bits at
+ * 0x800. */
 #include <string.h>
 #include "vmm/pci.h"
 
@@ -136,7 +137,7 @@ static void msix_write(void *opaque, u64 off, unsigned len, u64 value)
 	pthread_mutex_unlock(&dev->msix.lock);
 }
 
-static const struct bus_ops msix_ops = { msix_read, msix_write };
+static const struct bus_ops msix_ops = {msix_read, msix_write};
 
 void pci_add_msix(struct pci_device *dev, unsigned index, unsigned vectors)
 {

@@ -43,9 +43,8 @@ void pci_add_bar(struct pci_device *dev, unsigned index, enum pci_bar_kind kind,
 {
 	u32 mask = ~(u32)(size - 1);
 
-	dev->bar[index] = (struct pci_bar){
-		.kind = kind, .size = size, .ops = ops, .opaque = opaque
-	};
+	dev->bar[index] =
+		(struct pci_bar){.kind = kind, .size = size, .ops = ops, .opaque = opaque};
 	memcpy(dev->writable + PCI_BAR0 + 4 * index, &mask, 4);
 	pci_config_set(dev, PCI_BAR0 + 4 * index, 4, kind == PCI_BAR_IO ? BAR_IO_FLAG : 0);
 }
@@ -207,8 +206,8 @@ static void pci_write_address(void *opaque, u64 off, unsigned len, u64 value)
 	}
 }
 
-static const struct bus_ops address_ops = { pci_read_address, pci_write_address };
-static const struct bus_ops data_ops = { pci_read_data, pci_write_data };
+static const struct bus_ops address_ops = {pci_read_address, pci_write_address};
+static const struct bus_ops data_ops = {pci_read_data, pci_write_data};
 
 unsigned pci_intx_line(unsigned slot)
 {

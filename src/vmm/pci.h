@@ -51,8 +51,8 @@ enum pci_bar_kind {
 
 struct pci_bar {
 	enum pci_bar_kind kind;
-	u64 size;   /* a power of two, at least 16 (I/O: 4) */
-	u64 addr;   /* as programmed */
+	u64 size;    /* a power of two, at least 16 (I/O: 4) */
+	u64 addr;    /* as programmed */
 	bool mapped; /* on the bus at `addr` */
 	const struct bus_ops *ops;
 	void *opaque;
@@ -87,8 +87,8 @@ struct pci_device {
 	pthread_mutex_t intx_lock; /* guards intx and its status bit; taken inside pci.lock */
 	bool intx;
 	/*
-	 * Called after the guest wrote `len` bytes at `off`, with the bus's lock held; or NULL. Of this
-	 * header it may call pci_config_*(), pci_msix_*() and pci_intx_set().
+	 * Called after the guest wrote `len` bytes at `off`, with the bus's lock held; or NULL. Of
+	 * this header it may call pci_config_*(), pci_msix_*() and pci_intx_set().
 	 */
 	void (*config_written)(struct pci_device *dev, unsigned off, unsigned len);
 	/* Called before a read, to fill config[off..], with the bus's lock held; or NULL. */
@@ -113,7 +113,8 @@ void pci_device_init(struct pci_device *dev, const char *name, u16 vendor, u16 d
 /* Adds a BAR, whose accesses go to `ops` without any lock held. */
 void pci_add_bar(struct pci_device *dev, unsigned index, enum pci_bar_kind kind, u64 size,
 		 const struct bus_ops *ops, void *opaque);
-/* Adds a capability of `len` bytes (id and next included), zeroed, read-only; returns its offset, or 0. */
+/* Adds a capability of `len` bytes (id and next included), zeroed, read-only; returns its offset,
+ * or 0. */
 unsigned pci_add_capability(struct pci_device *dev, u8 id, unsigned len);
 /* Adds MSI-X with its table in BAR `index`, which it creates. */
 void pci_add_msix(struct pci_device *dev, unsigned index, unsigned vectors);

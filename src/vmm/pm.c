@@ -6,9 +6,9 @@
 
 #define PM_TIMER_HZ 3579545ull
 
-#define STATUS_BUTTON  0x0100
-#define CONTROL_SCI_EN 0x0001
-#define CONTROL_SLP_EN 0x2000
+#define STATUS_BUTTON	   0x0100
+#define CONTROL_SCI_EN	   0x0001
+#define CONTROL_SLP_EN	   0x2000
 #define CONTROL_SLP_TYP(c) ((c) >> 10 & 7)
 
 static void pm_update_sci(struct pm *pm)
@@ -34,7 +34,7 @@ static void pm_write_event(void *opaque, u64 off, unsigned len, u64 value)
 	u32 mask = MASK(8 * len - 1, 0) << (8 * off), new = value << (8 * off);
 
 	pthread_mutex_lock(&pm->lock);
-	pm->status &= ~(u16)new;
+	pm->status &= ~(u16) new;
 	pm->enable = (pm->enable & ~(mask >> 16)) | new >> 16;
 	pm_update_sci(pm);
 	pthread_mutex_unlock(&pm->lock);
@@ -70,9 +70,9 @@ static u64 pm_read_timer(void *opaque, u64 off, unsigned len)
 	return ticks >> (8 * off);
 }
 
-static const struct bus_ops event_ops = { pm_read_event, pm_write_event };
-static const struct bus_ops control_ops = { pm_read_control, pm_write_control };
-static const struct bus_ops timer_ops = { pm_read_timer, NULL };
+static const struct bus_ops event_ops = {pm_read_event, pm_write_event};
+static const struct bus_ops control_ops = {pm_read_control, pm_write_control};
+static const struct bus_ops timer_ops = {pm_read_timer, NULL};
 
 int pm_init(struct pm *pm, struct machine *m)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* ACPI power management: fixed events, sleep control, PM timer. ACPI specification 6.4, section 4.8. */
+/* ACPI power management: fixed events, sleep control, PM timer. ACPI specification 6.4,
+ * section 4.8. */
 #ifndef VMM_PM_H
 #define VMM_PM_H
 

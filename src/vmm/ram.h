@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Guest RAM: one host mapping, seen by the guest in two pieces, below 3 GiB and from 4 GiB up. The gap
- * between holds PCI windows, the IOAPIC, the local APICs and KVM's own pages.
+ * Guest RAM: one host mapping, seen by the guest in two pieces, below 3 GiB and from 4 GiB up. The
+ * gap between holds PCI windows, the IOAPIC, the local APICs and KVM's own pages.
  */
 #ifndef VMM_RAM_H
 #define VMM_RAM_H
@@ -21,7 +21,8 @@ struct ram {
 
 struct ram_config {
 	u64 size;
-	const char *path; /* file or directory (tmpfs, hugetlbfs) to map, or NULL for anonymous memory */
+	const char *path; /* file or directory (tmpfs, hugetlbfs) to map, or NULL for anonymous
+			     memory */
 	bool prealloc;	  /* touch all pages at start */
 	bool no_hugepages;
 };

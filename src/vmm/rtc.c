@@ -133,7 +133,7 @@ static void rtc_write(void *opaque, u64 port, unsigned len, u64 value)
 	pthread_mutex_unlock(&rtc->lock);
 }
 
-static const struct bus_ops rtc_ops = { rtc_read, rtc_write };
+static const struct bus_ops rtc_ops = {rtc_read, rtc_write};
 
 int rtc_init(struct rtc *rtc, struct machine *m)
 {

@@ -4,16 +4,7 @@
 #include "vmm/serial.h"
 
 /* Registers, by offset; the first two are the divisor while LCR.DLAB is set. */
-enum {
-	REG_DATA,
-	REG_IER,
-	REG_IIR_FCR,
-	REG_LCR,
-	REG_MCR,
-	REG_LSR,
-	REG_MSR,
-	REG_SCR
-};
+enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCR };
 
 #define IER_RX	   0x01
 #define IER_THRE   0x02
@@ -213,7 +204,7 @@ static size_t serial_on_input(void *opaque, const u8 *data, size_t len)
 	return n;
 }
 
-static const struct bus_ops serial_ops = { serial_read, serial_write };
+static const struct bus_ops serial_ops = {serial_read, serial_write};
 
 int serial_init(struct serial *s, struct machine *m, struct console *con)
 {

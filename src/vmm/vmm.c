@@ -37,7 +37,7 @@ struct vmm {
 struct vmm_config vmm_config_default(void)
 {
 	return (struct vmm_config){
-		.machine = { .cpus = 1, .ram.size = 512ull << 20 },
+		.machine = {.cpus = 1, .ram.size = 512ull << 20},
 		.cpu_model = "host",
 		.cmdline = "",
 	};

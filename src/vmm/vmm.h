@@ -27,8 +27,8 @@ struct vmm_config {
 /* One CPU of model host, 512 MiB, serial console. */
 struct vmm_config vmm_config_default(void);
 /*
- * Runs the machine until it ends, with the caller's standard input and output as its console. Prints
- * what is wrong. With MACHINE_SIGNAL, *sig is the signal.
+ * Runs the machine until it ends, with the caller's standard input and output as its console.
+ * Prints what is wrong. With MACHINE_SIGNAL, *sig is the signal.
  */
 enum machine_end vmm_run(const struct vmm_config *config, int *sig);
 
