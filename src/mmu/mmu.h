@@ -54,6 +54,11 @@ static inline void *mmu_probe_write(const struct cpu *cpu, u64 gva, unsigned siz
 	return NULL;
 }
 
+/*
+ * The same for implicit supervisor accesses (descriptor tables, TSS, inner stacks) at any CPL.
+ */
+void *mmu_probe_system(const struct cpu *cpu, u64 gva, unsigned size, bool write);
+
 /* Kinds of access for the slow functions. */
 enum mmu_access {
 	MMU_READ = 0,

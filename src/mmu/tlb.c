@@ -153,6 +153,16 @@ static unsigned tlb_index(u64 gva, u32 ctx)
 	return (unsigned)((gva >> PAGE_SHIFT) ^ ctx_xor(ctx)) & (TLB_SIZE - 1);
 }
 
+void *mmu_probe_system(const struct cpu *cpu, u64 gva, unsigned size, bool write)
+{
+	u32 ctx = ctx_of(cpu->mmu, supervisor_kind(cpu, true));
+	const struct tlb_entry *e = &cpu->tlb[tlb_index(gva, ctx)];
+
+	if (likely((write ? e->write : e->read) == (((gva + size - 1) & PAGE_MASK) | ctx)))
+		return (void *)(gva + e->addend);
+	return NULL;
+}
+
 static void space_note_large(struct space *s, u64 gva, unsigned shift)
 {
 	unsigned half = gva >> 63;
