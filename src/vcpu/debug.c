@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Single steps and breakpoints: the guest's own (SDM Vol. 3B 17.2, 17.3), and those of user space's
+ * debugger. */
+#include <errno.h>
+#include <string.h>
+
+#include "interp/interp.h"
+#include "vcpu/run.h"
+
+#define DR7_ENABLED  0xffull
+#define DR7_RW(d, n) ((d) >> (16 + 4 * (n)) & 3)
+
+static bool debugger_steps(const struct vcpu *v)
+{
+	return v->debug.control & KVM_GUESTDBG_ENABLE && v->debug.control & KVM_GUESTDBG_SINGLESTEP;
+}
+
+static bool debugger_breaks(const struct vcpu *v)
+{
+	return v->debug.control & KVM_GUESTDBG_ENABLE && v->debug.control & KVM_GUESTDBG_USE_HW_BP;
+}
+
+/* Which of the enabled breakpoints in dr[] are for the execution of `lin`. */
+static u64 exec_hits(const __u64 *dr, u64 dr7, u64 lin)
+{
+	u64 hits = 0;
+
+	for (unsigned n = 0; n < 4; n++)
+		if (dr7 >> (2 * n) & 3 && DR7_RW(dr7, n) == 0 && dr[n] == lin)
+			hits |= BIT(n);
+	return hits;
+}
+
+static bool has_exec_breakpoints(u64 dr7)
+{
+	for (unsigned n = 0; n < 4; n++)
+		if (dr7 >> (2 * n) & 3 && DR7_RW(dr7, n) == 0)
+			return true;
+	return false;
+}
+
+bool debug_must_step(const struct vcpu *v)
+{
+	const struct cpu *cpu = &v->cpu;
+
+	return cpu->shadow || cpu->pending_db || cpu->rflags_sys & RFLAGS_TF || debugger_steps(v) ||
+	       (debugger_breaks(v) && has_exec_breakpoints(v->debug.arch.debugreg[7])) ||
+	       (cpu->dr[7] & DR7_ENABLED && has_exec_breakpoints(cpu->dr[7]));
+}
+
+static u64 linear_rip(const struct cpu *cpu)
+{
+	return cpu->mode == CODE_64 ? cpu->rip : (u32)(cpu->rip + cpu->seg[SEG_CS].base);
+}
+
+/* -- user space's debugger ------------------------------------------------------------------------
+ */
+
+static bool debugger_exit(struct vcpu *v, u32 exception, u64 dr6)
+{
+	v->cpu.user = (struct userexit){
+		.kind = USER_DEBUG,
+		.debug = {.exception = exception,
+			  .pc = linear_rip(&v->cpu),
+			  .dr6 = dr6 | DR6_FIXED,
+			  .dr7 = debugger_breaks(v) ? v->debug.arch.debugreg[7] : v->cpu.dr[7]}};
+	return true;
+}
+
+bool debug_takes(struct vcpu *v, const struct fault *f)
+{
+	u32 control = v->debug.control;
+
+	if (!(control & KVM_GUESTDBG_ENABLE) || f->kind != FAULT_EXCEPTION)
+		return false;
+	if (f->vector == VEC_BP && f->soft && control & KVM_GUESTDBG_USE_SW_BP)
+		debugger_exit(v, VEC_BP, 0);
+	else if (f->vector == VEC_DB &&
+		 control & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP))
+		debugger_exit(v, VEC_DB, f->dr6);
+	else
+		return false;
+	exit_fill(v);
+	return true;
+}
+
+int vcpu_debug_set(struct vcpu *v, const struct kvm_guest_debug *dbg)
+{
+	u32 inject = dbg->control & (KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP);
+
+	if (inject && v->inject.kind != FAULT_NONE)
+		return -EBUSY;
+	if (inject) {
+		v->inject =
+			(struct fault){.kind = FAULT_EXCEPTION,
+				       .vector = inject & KVM_GUESTDBG_INJECT_DB ? VEC_DB : VEC_BP,
+				       .trap = true};
+		cpu_event_set(&v->cpu, EVENT_REQUEST);
+	}
+	v->debug = *dbg;
+	if (!(dbg->control & KVM_GUESTDBG_ENABLE))
+		v->debug.control = 0;
+	cpu_event_set(&v->cpu, EVENT_STEP);
+	return 0;
+}
+
+/* -- one instruction ------------------------------------------------------------------------------
+ */
+
+static enum outcome breakpoint_fault(struct cpu *cpu, u64 hits)
+{
+	cpu->fault = (struct fault){.kind = FAULT_EXCEPTION, .vector = VEC_DB, .dr6 = hits};
+	return OUTCOME_FAULT;
+}
+
+/* Breakpoints on the instruction's address come before it, unless RF says that they have been. */
+static u64 instruction_breakpoints(const struct vcpu *v)
+{
+	const struct cpu *cpu = &v->cpu;
+	u64 lin = linear_rip(cpu);
+
+	if (debugger_breaks(v))
+		return exec_hits(v->debug.arch.debugreg, v->debug.arch.debugreg[7], lin);
+	if (cpu->rflags_sys & RFLAGS_RF || !(cpu->dr[7] & DR7_ENABLED))
+		return 0;
+	return exec_hits((const __u64 *)cpu->dr, cpu->dr[7], lin);
+}
+
+static bool retired(const struct cpu *cpu, enum outcome o)
+{
+	if (o == OUTCOME_USEREXIT)
+		return cpu->user.kind == USER_IO && cpu->io.cur.write;
+	return o == OUTCOME_OK || o == OUTCOME_RESYNC || o == OUTCOME_HLT;
+}
+
+enum outcome debug_step(struct vcpu *v)
+{
+	struct cpu *cpu = &v->cpu;
+	bool guest_mode = cpu->guest_mode, step = cpu->rflags_sys & RFLAGS_TF || debugger_steps(v);
+	u64 hits = v->restart || v->debug_resume ? 0 : instruction_breakpoints(v);
+	bool rf = cpu->rflags_sys & RFLAGS_RF;
+	enum outcome o;
+
+	v->debug_resume = false;
+	if (hits) {
+		v->debug_resume = debugger_breaks(v);
+		return breakpoint_fault(cpu, hits);
+	}
+	o = interp_step(cpu);
+	if (!retired(cpu, o))
+		return o;
+	if (guest_mode)
+		virt_stepped(cpu);
+	if (rf)
+		cpu->rflags_sys &= ~RFLAGS_RF;
+	if (step && cpu->guest_mode == guest_mode)
+		cpu->pending_db |= DR6_BS;
+	return o;
+}
