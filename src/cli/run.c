@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "cli/command.h"
 #include "cli/run.h"
+#include "vmm/cpu_model.h"
 #include "vmm/msg.h"
 #include "vmm/vmm.h"
 
@@ -24,7 +25,7 @@ static const char run_help[] =
 	"  -c, --cpus N         number of virtual CPUs (1)\n"
 	"  -m, --mem SIZE       memory, in MiB or with K, M, G behind it (512M)\n"
 	"      --cpu MODEL      CPU model as in QEMU: host, max, or a name, with features:\n"
-	"                       Haswell-noTSX-IBRS,vmx=on,-avx2,enforce (host)\n"
+	"                       Haswell-noTSX-IBRS,vmx=on,-avx2,enforce (host); `help` lists them\n"
 	"      --accel KIND     which KVM: auto, kvm (the kernel's), soft (nestkvm's own) (auto)\n"
 	"      --dev NODE       device of the kernel's KVM (/dev/kvm)\n"
 	"      --kvm-params P   module parameters for the software KVM: nested=1,ept=0,...\n"
@@ -207,6 +208,10 @@ static int run_parse(int argc, char **argv, struct vmm_config *config)
 	while ((opt = getopt_long(argc, argv, "k:i:p:c:m:qh", run_options, NULL)) != -1) {
 		if (opt == 'h') {
 			fputs(run_help, stdout);
+			return 1;
+		}
+		if (opt == OPT_CPU && !strcmp(optarg, "help")) {
+			cpu_model_list(stdout);
 			return 1;
 		}
 		ret = run_parse_option(opt, optarg, config);

@@ -7,10 +7,12 @@
 
 #define MSR_IA32_FEATURE_CONTROL 0x3a
 #define MSR_IA32_MISC_ENABLE	 0x1a0
+#define MSR_MTRR_DEF_TYPE	 0x2ff
 
 #define FEATURE_CONTROL_LOCK	    BIT(0)
 #define FEATURE_CONTROL_VMX_OUTSIDE BIT(2)
 #define MISC_ENABLE_FAST_STRING	    BIT(0)
+#define MTRR_ENABLED_WRITE_BACK	    (BIT(11) | 6)
 
 #define CPUID1_ECX_VMX BIT(5)
 
@@ -44,7 +46,8 @@ static void cpu_fix_leaf_4(struct kvm_cpuid_entry2 *e, unsigned cpus)
 
 	if (!bits(e->eax, 4, 0))
 		return;
-	set_bits(&e->eax, 31, 26, (1u << log2_up(cpus)) - 1);
+	if (e->function == 4)
+		set_bits(&e->eax, 31, 26, (1u << log2_up(cpus)) - 1);
 	/* Caches up to level 2 belong to a core, the third to all. */
 	set_bits(&e->eax, 25, 14, level >= 3 ? (1u << log2_up(cpus)) - 1 : 0);
 }
@@ -64,13 +67,14 @@ static void cpu_fix_leaf_b(struct kvm_cpuid_entry2 *e, unsigned id, unsigned cpu
 	}
 }
 
-static void cpu_fix_entry(struct kvm_cpuid_entry2 *e, unsigned id, unsigned cpus)
+static void cpu_fix_entry(struct kvm_cpuid_entry2 *e, unsigned id, unsigned cpus, bool amd)
 {
 	switch (e->function) {
 	case 1:
 		cpu_fix_leaf_1(e, id, cpus);
 		break;
 	case 4:
+	case 0x8000001d:
 		cpu_fix_leaf_4(e, cpus);
 		break;
 	case 0xb:
@@ -78,7 +82,7 @@ static void cpu_fix_entry(struct kvm_cpuid_entry2 *e, unsigned id, unsigned cpus
 		cpu_fix_leaf_b(e, id, cpus);
 		break;
 	case 0x80000008: /* APM Vol. 3, E.4.7: cores minus one, and the id's width */
-		e->ecx = cpus > 1 ? (cpus - 1) | log2_up(cpus) << 12 : 0;
+		e->ecx = amd && cpus > 1 ? (cpus - 1) | log2_up(cpus) << 12 : 0;
 		break;
 	case 0x8000001e: /* extended APIC id, core id with one thread, one node */
 		e->eax = id;
@@ -86,6 +90,21 @@ static void cpu_fix_entry(struct kvm_cpuid_entry2 *e, unsigned id, unsigned cpus
 		e->ecx = 0;
 		break;
 	}
+}
+
+static const struct kvm_cpuid_entry2 *cpu_find_leaf(const struct kvm_cpuid2 *cpuid, u32 leaf)
+{
+	for (u32 i = 0; i < cpuid->nent; i++)
+		if (cpuid->entries[i].function == leaf)
+			return &cpuid->entries[i];
+	return NULL;
+}
+
+static bool cpu_is_amd(const struct kvm_cpuid2 *cpuid)
+{
+	const struct kvm_cpuid_entry2 *e = cpu_find_leaf(cpuid, 0);
+
+	return e && !memcmp(&e->ebx, "Auth", 4);
 }
 
 static int cpu_set_cpuid(struct machine_cpu *cpu, const struct kvm_cpuid2 *base)
@@ -98,7 +117,7 @@ static int cpu_set_cpuid(struct machine_cpu *cpu, const struct kvm_cpuid2 *base)
 		return -ENOMEM;
 	memcpy(own, base, size);
 	for (u32 i = 0; i < own->nent; i++)
-		cpu_fix_entry(&own->entries[i], cpu->id, cpu->machine->cpu_count);
+		cpu_fix_entry(&own->entries[i], cpu->id, cpu->machine->cpu_count, cpu_is_amd(base));
 	ret = machine_cpu_ioctl(cpu, KVM_SET_CPUID2, own);
 	free(own);
 	return ret;
@@ -106,10 +125,9 @@ static int cpu_set_cpuid(struct machine_cpu *cpu, const struct kvm_cpuid2 *base)
 
 static bool cpu_has_vmx(const struct kvm_cpuid2 *cpuid)
 {
-	for (u32 i = 0; i < cpuid->nent; i++)
-		if (cpuid->entries[i].function == 1)
-			return cpuid->entries[i].ecx & CPUID1_ECX_VMX;
-	return false;
+	const struct kvm_cpuid_entry2 *e = cpu_find_leaf(cpuid, 1);
+
+	return e && (e->ecx & CPUID1_ECX_VMX);
 }
 
 static int cpu_set_msr(struct machine_cpu *cpu, u32 index, u64 value)
@@ -129,6 +147,9 @@ static int cpu_set_msrs(struct machine_cpu *cpu, bool vmx)
 {
 	int ret = cpu_set_msr(cpu, MSR_IA32_MISC_ENABLE, MISC_ENABLE_FAST_STRING);
 
+	/* Without MTRRs Linux gives up its page attribute table. */
+	if (!ret)
+		ret = cpu_set_msr(cpu, MSR_MTRR_DEF_TYPE, MTRR_ENABLED_WRITE_BACK);
 	/* Without the lock bit VMXON faults (SDM Vol. 3C 24.7). */
 	if (!ret && vmx)
 		ret = cpu_set_msr(cpu, MSR_IA32_FEATURE_CONTROL,

@@ -111,13 +111,11 @@ static int vmm_create_devices(struct vmm *v)
 
 static int vmm_setup_cpus(struct vmm *v)
 {
-	struct kvm_cpuid2 *cpuid;
+	struct cpuid cpuid;
 	int ret = cpu_model_build(&v->kvm, v->config->cpu_model, &cpuid);
 
 	for (unsigned i = 0; !ret && i < v->machine.cpu_count; i++)
-		ret = cpu_setup(&v->machine.cpu[i], cpuid);
-	if (!ret)
-		free(cpuid);
+		ret = cpu_setup(&v->machine.cpu[i], &cpuid.head);
 	return ret;
 }
 
