@@ -195,7 +195,8 @@ enum outcome sys_ltr(struct cpu *cpu, u16 selector)
  * ---------------------------------------------------------------------------- */
 
 /* System descriptor types that LAR and LSL know (SDM Vol. 2A tables 3-53 and 3-55), a bit each. */
-#define LAR_LEGACY 0x1a3e /* TSS16, LDT, TSS16 busy, CALL16, task gate, TSS32, TSS32 busy, CALL32  \
+#define LAR_LEGACY                                                                                 \
+	0x1a3e		  /* TSS16, LDT, TSS16 busy, CALL16, task gate, TSS32, TSS32 busy, CALL32  \
 			   */
 #define LAR_LONG   0x1a04 /* LDT, TSS64, TSS64 busy, CALL64 */
 #define LSL_LEGACY 0x0a0e
