@@ -228,18 +228,19 @@ static void drop_host_leaves(struct cpuid *c, const struct cpu_model_info *m)
 static void clear_host_registers(struct cpuid *c)
 {
 	struct kvm_cpuid_entry2 *e;
-	u32 n = 0;
+	u32 n = 0, last_7;
 
-	for (u32 i = 0; i < c->head.nent; i++)
-		if (c->entry[i].function != 7 || c->entry[i].index < 2)
-			c->entry[n++] = c->entry[i];
-	c->head.nent = n;
 	e = cpuid_find(c, 7, 1);
 	if (e)
 		e->ebx = e->ecx = e->edx = 0;
+	last_7 = e && e->eax ? 1 : 0;
+	for (u32 i = 0; i < c->head.nent; i++)
+		if (c->entry[i].function != 7 || c->entry[i].index <= last_7)
+			c->entry[n++] = c->entry[i];
+	c->head.nent = n;
 	e = cpuid_find(c, 7, 0);
 	if (e)
-		e->eax = cpuid_find(c, 7, 1) != NULL;
+		e->eax = last_7;
 	e = cpuid_find(c, 6, 0);
 	if (e)
 		e->ebx = e->ecx = e->edx = 0;
