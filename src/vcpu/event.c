@@ -90,7 +90,7 @@ static bool fault_taken(struct vcpu *v, const struct fault *f, const struct even
 {
 	struct cpu *cpu = &v->cpu;
 
-	if (cpu->guest_mode && virt_fault_intercept(cpu, f, during, f->len) == OUTCOME_VMEXIT) {
+	if (cpu->guest_mode && virt_fault_intercept(cpu, f, during) == OUTCOME_VMEXIT) {
 		*r = event_vmexit(v);
 		return true;
 	}

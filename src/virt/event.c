@@ -26,12 +26,12 @@ static void inject(struct cpu *cpu)
 		return;
 	}
 	vmx->inject = true;
-	vmx->injected_len = is_software(type) ? (u8)v->entry_insn_len : 0;
-	vmx->injected = (struct event){.type = type,
-				       .vector = (u8)info,
-				       .has_error = info & INTR_ERROR,
-				       .error = v->entry_error_code,
-				       .rip = cpu->rip + vmx->injected_len};
+	vmx->injected =
+		(struct event){.type = type,
+			       .vector = (u8)info,
+			       .has_error = info & INTR_ERROR,
+			       .error = v->entry_error_code,
+			       .rip = cpu->rip + (is_software(type) ? v->entry_insn_len : 0)};
 	if (type == EVENT_TYPE_NMI)
 		cpu->nmi_masked = true;
 }
@@ -62,7 +62,6 @@ void vmx_event_entry(struct cpu *cpu, bool may_inject)
 	bool injecting = may_inject && v->entry_intr_info & INTR_VALID;
 
 	vmx->inject = false;
-	vmx->injected_len = 0;
 	vmx->mtf_due = false;
 	vmx->mtf_armed = vmx->ctls.cpu & CPU_MTF;
 	vmx->idt_info = 0;
@@ -111,8 +110,11 @@ bool virt_entered_halted(const struct cpu *cpu)
 /* -- faults and interrupts of L2 (25.2)
  * --------------------------------------------------------------------- */
 
-/* 27.2.4; the double fault that two exceptions became is on its own. */
-static void record_idt_vectoring(struct cpu *cpu, const struct event *idt, u32 insn_len)
+/*
+ * 27.2.4; the double fault that two exceptions became is on its own. RIP is still that of a
+ * software event's instruction, while the event holds the return address behind it.
+ */
+static void record_idt_vectoring(struct cpu *cpu, const struct event *idt)
 {
 	struct vmx *vmx = cpu->vmx;
 
@@ -123,11 +125,8 @@ static void record_idt_vectoring(struct cpu *cpu, const struct event *idt, u32 i
 	vmx->idt_info = (u32)INTR_VALID | (u32)idt->type << INTR_TYPE_SHIFT | idt->vector |
 			(idt->has_error ? (u32)INTR_ERROR : 0);
 	vmx->idt_error = idt->has_error ? idt->error : 0;
-	cpu->rip = idt->rip;
-	if (is_software(idt->type)) {
-		cpu->vmexit.insn_len = insn_len ? insn_len : vmx->injected_len;
-		cpu->rip -= cpu->vmexit.insn_len;
-	}
+	if (is_software(idt->type))
+		cpu->vmexit.insn_len = (u8)(idt->rip - cpu->rip);
 }
 
 /* The exception bitmap, with its mask and match of error codes for #PF (25.2). */
@@ -158,14 +157,11 @@ static void exception_exit(struct cpu *cpu, const struct fault *f)
 	cpu->vmexit.intr_info = (u32)INTR_VALID | (u32)fault_type(f) << INTR_TYPE_SHIFT |
 				f->vector | (f->has_error ? (u32)INTR_ERROR : 0);
 	cpu->vmexit.intr_error = f->has_error ? f->error : 0;
-	if (f->soft) { /* RIP is that of the instruction */
+	if (f->soft)
 		cpu->vmexit.insn_len = f->len;
-		cpu->rip -= f->len;
-	}
 }
 
-enum outcome virt_fault_intercept(struct cpu *cpu, const struct fault *f, const struct event *idt,
-				  u32 insn_len)
+enum outcome virt_fault_intercept(struct cpu *cpu, const struct fault *f, const struct event *idt)
 {
 	if (!cpu->guest_mode)
 		return OUTCOME_OK;
@@ -189,7 +185,7 @@ enum outcome virt_fault_intercept(struct cpu *cpu, const struct fault *f, const 
 	default:
 		return OUTCOME_OK;
 	}
-	record_idt_vectoring(cpu, idt, insn_len);
+	record_idt_vectoring(cpu, idt);
 	return OUTCOME_VMEXIT;
 }
 

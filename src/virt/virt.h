@@ -130,11 +130,10 @@ enum outcome virt_icpt_task(struct cpu *cpu, u16 selector, enum task_source sour
 /*
  * cpu->fault is about to be delivered in guest mode: does L1 intercept it? On OUTCOME_VMEXIT
  * cpu->vmexit is complete. `idt`: the event whose delivery raised it (IDT-vectoring), or NULL.
+ * Here, and while events are under delivery, cpu->rip is that of the instruction for soft faults
+ * and events; the return address behind it is in the event.
  */
-/* insn_len: of the instruction that raised a soft fault or event (else 0; virt/ knows it for
- * injected ones). */
-enum outcome virt_fault_intercept(struct cpu *cpu, const struct fault *f, const struct event *idt,
-				  u32 insn_len);
+enum outcome virt_fault_intercept(struct cpu *cpu, const struct fault *f, const struct event *idt);
 /* The same for a triple fault. */
 enum outcome virt_triple_fault(struct cpu *cpu);
 /* External interrupt / NMI / INIT / SIPI arriving in guest mode. For interrupts: *vector is asked

@@ -229,7 +229,6 @@ struct vmx {
 	/* In guest mode. */
 	bool inject; /* `injected` has not been handed out yet */
 	struct event injected;
-	u8 injected_len; /* length for IDT-vectoring of a software event */
 	bool mtf_armed, mtf_due;
 	bool entered_halted;
 	u32 idt_info, idt_error; /* IDT-vectoring information for the vmexit under way */
