@@ -32,7 +32,12 @@ static const char run_help[] =
 	"      --mem-path PATH  back the memory with a file, or a directory (hugetlbfs, tmpfs)\n"
 	"      --mem-prealloc   allocate all memory at start\n"
 	"      --no-hugepages   do not ask for transparent huge pages\n"
-	"      --console KIND   serial, or none (serial)\n"
+	"  -d, --disk FILE[,ro] virtio disk on a file or block device\n"
+	"  -n, --net KIND       virtio network card: user, none, tap=NAME (none)\n"
+	"      --rng            virtio random number generator\n"
+	"      --vsock CID      virtio socket with this context id\n"
+	"      --console KIND   serial (ttyS0), virtio (hvc0), or none: ttyS0 without input "
+	"(serial)\n"
 	"      --no-defaults    do not put console=ttyS0 in front of the command line\n"
 	"      --guest-unpack   let the kernel unpack itself instead of unpacking it here\n"
 	"      --name NAME      name of the guest, for messages and the process list\n"
@@ -59,6 +64,8 @@ enum {
 	OPT_NO_DEFAULTS,
 	OPT_GUEST_UNPACK,
 	OPT_NAME,
+	OPT_RNG,
+	OPT_VSOCK,
 };
 
 static const struct option run_options[] = {
@@ -135,11 +142,38 @@ static int run_parse_console(const char *text, struct vmm_config *config)
 {
 	if (!strcmp(text, "serial"))
 		config->console = VMM_CONSOLE_SERIAL;
+	else if (!strcmp(text, "virtio"))
+		config->console = VMM_CONSOLE_VIRTIO;
 	else if (!strcmp(text, "none"))
 		config->console = VMM_CONSOLE_NONE;
 	else
-		return msg_fail(-EINVAL, "--console wants serial or none, not %s", text);
+		return msg_fail(-EINVAL, "--console wants serial, virtio or none, not %s", text);
 	return 0;
+}
+
+static int run_add_device(struct vmm_config *config, const char *kind, const char *args)
+{
+	if (config->device_count == VMM_MAX_DEVICES)
+		return msg_fail(-EINVAL, "there are more than %d devices", VMM_MAX_DEVICES);
+	config->device[config->device_count++] = (struct vmm_device){kind, args};
+	return 0;
+}
+
+/* Options that add a device. */
+static int run_parse_device(int opt, const char *arg, struct vmm_config *config)
+{
+	switch (opt) {
+	case 'd':
+		return run_add_device(config, "disk", arg);
+	case 'n':
+		return strcmp(arg, "none") ? run_add_device(config, "net", arg) : 0;
+	case OPT_RNG:
+		return run_add_device(config, "rng", "");
+	case OPT_VSOCK:
+		return run_add_device(config, "vsock", arg);
+	default:
+		return -EINVAL; /* getopt has said what is wrong */
+	}
 }
 
 static int run_parse_option(int opt, const char *arg, struct vmm_config *config)
@@ -195,7 +229,7 @@ static int run_parse_option(int opt, const char *arg, struct vmm_config *config)
 		msg_set_quiet(true);
 		return 0;
 	default:
-		return -EINVAL; /* getopt has said what is wrong */
+		return run_parse_device(opt, arg, config);
 	}
 }
 
@@ -205,7 +239,7 @@ static int run_parse(int argc, char **argv, struct vmm_config *config)
 	int opt, ret;
 
 	optind = 1;
-	while ((opt = getopt_long(argc, argv, "k:i:p:c:m:qh", run_options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "k:i:p:c:m:d:n:qh", run_options, NULL)) != -1) {
 		if (opt == 'h') {
 			fputs(run_help, stdout);
 			return 1;

@@ -41,10 +41,13 @@ static void console_set_raw(struct console *con)
 {
 	static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 	struct termios t;
+	pid_t foreground;
 
-	/* In the background, changing the terminal would stop us (SIGTTOU). */
-	if (con->in_fd < 0 || tcgetattr(con->in_fd, &con->saved) < 0 ||
-	    tcgetpgrp(con->in_fd) != getpgrp())
+	if (con->in_fd < 0 || tcgetattr(con->in_fd, &con->saved) < 0)
+		return;
+	/* In the background, changing our controlling terminal would stop us (SIGTTOU). */
+	foreground = tcgetpgrp(con->in_fd);
+	if (foreground >= 0 && foreground != getpgrp())
 		return;
 	terminal.fd = con->in_fd;
 	terminal.saved = con->saved;

@@ -120,7 +120,7 @@ static u64 serial_read(void *opaque, u64 reg, unsigned len)
 	if (reg != REG_LSR || had_data)
 		serial_update_irq(s);
 	pthread_mutex_unlock(&s->lock);
-	if (had_data && reg == REG_DATA)
+	if (had_data && reg == REG_DATA && s->con)
 		console_resume_input(s->con);
 	return value;
 }
@@ -128,10 +128,10 @@ static u64 serial_read(void *opaque, u64 reg, unsigned len)
 static void serial_write_data(struct serial *s, u8 value)
 {
 	s->thre_pending = true;
-	if (!(s->mcr & MCR_LOOP))
-		console_write(s->con, &value, 1);
-	else if (!serial_push(s, value))
+	if ((s->mcr & MCR_LOOP) && !serial_push(s, value))
 		s->overrun = true;
+	if (!(s->mcr & MCR_LOOP) && s->con)
+		console_write(s->con, &value, 1);
 }
 
 static void serial_write_ier(struct serial *s, u8 value)
@@ -213,6 +213,7 @@ int serial_init(struct serial *s, struct machine *m, struct console *con)
 	s->intr = &m->intr;
 	s->dll = 1;
 	pthread_mutex_init(&s->lock, NULL);
-	console_attach(con, serial_on_input, s);
+	if (con)
+		console_attach(con, serial_on_input, s);
 	return bus_add(&m->pio, PLATFORM_COM1, 8, &serial_ops, s);
 }

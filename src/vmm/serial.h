@@ -8,7 +8,7 @@
 #define SERIAL_FIFO 64 /* as the 16750's; software sees a 16550A */
 
 struct serial {
-	struct console *con;
+	struct console *con; /* or NULL */
 	struct intr *intr;
 	pthread_mutex_t lock;
 	u8 ier, fcr, lcr, mcr, scr, dll, dlm;
@@ -18,7 +18,7 @@ struct serial {
 	unsigned head, count;
 };
 
-/* Puts the UART on the port bus and attaches it to the console. 0 or a negative errno. */
+/* Puts the UART on the port bus, on a console or (NULL) with nothing plugged in. 0 or -errno. */
 int serial_init(struct serial *s, struct machine *m, struct console *con);
 
 #endif

@@ -11,6 +11,7 @@
 #include "vmm/console.h"
 #include "vmm/cpu_model.h"
 #include "vmm/cpu_setup.h"
+#include "vmm/device.h"
 #include "vmm/legacy.h"
 #include "vmm/msg.h"
 #include "vmm/pci.h"
@@ -31,6 +32,7 @@ struct vmm {
 	struct rtc rtc;
 	struct pm pm;
 	struct pci pci;
+	struct board board;
 	int signal_fd;
 };
 
@@ -86,16 +88,24 @@ static int vmm_catch_signals(struct vmm *v)
 	return loop_add(&v->machine.loop, v->signal_fd, EPOLLIN, vmm_on_signal, v);
 }
 
-static int vmm_create_devices(struct vmm *v)
+/* With a virtio console ttyS0 stays, for kernels that look for it, but nobody listens. */
+static int vmm_create_console(struct vmm *v)
 {
+	enum vmm_console kind = v->config->console;
 	struct machine *m = &v->machine;
-	int in_fd = v->config->console == VMM_CONSOLE_NONE ? -1 : STDIN_FILENO;
+	int in_fd = kind == VMM_CONSOLE_NONE ? -1 : STDIN_FILENO;
 	int ret = console_open(&v->console, m, in_fd, STDOUT_FILENO);
 
 	if (!ret)
-		ret = serial_init(&v->serial, m, &v->console);
-	if (!ret)
-		ret = i8042_init(&v->i8042, m);
+		ret = serial_init(&v->serial, m, kind == VMM_CONSOLE_VIRTIO ? NULL : &v->console);
+	return ret;
+}
+
+static int vmm_create_chipset(struct vmm *v)
+{
+	struct machine *m = &v->machine;
+	int ret = i8042_init(&v->i8042, m);
+
 	if (!ret)
 		ret = legacy_init(&v->legacy, m);
 	if (!ret)
@@ -104,9 +114,24 @@ static int vmm_create_devices(struct vmm *v)
 		ret = pm_init(&v->pm, m);
 	if (!ret)
 		ret = pci_init(&v->pci, m);
+	return ret;
+}
+
+static int vmm_create_devices(struct vmm *v)
+{
+	const struct vmm_config *c = v->config;
+	int ret = vmm_create_console(v);
+
+	if (!ret)
+		ret = vmm_create_chipset(v);
 	if (ret < 0)
 		return msg_fail(ret, "cannot create the devices: %s", strerror(-ret));
-	return 0;
+	v->board = (struct board){.machine = &v->machine, .pci = &v->pci, .console = &v->console};
+	if (c->console == VMM_CONSOLE_VIRTIO)
+		ret = device_create(&v->board, "console", "");
+	for (unsigned i = 0; !ret && i < c->device_count; i++)
+		ret = device_create(&v->board, c->device[i].kind, c->device[i].args);
+	return ret;
 }
 
 static int vmm_setup_cpus(struct vmm *v)
@@ -119,6 +144,13 @@ static int vmm_setup_cpus(struct vmm *v)
 	return ret;
 }
 
+static const char *vmm_default_params(const struct vmm *v)
+{
+	if (v->config->no_defaults)
+		return "";
+	return v->config->console == VMM_CONSOLE_VIRTIO ? "console=hvc0 " : "console=ttyS0 ";
+}
+
 static int vmm_boot(struct vmm *v)
 {
 	struct boot_config boot = v->config->boot;
@@ -128,8 +160,7 @@ static int vmm_boot(struct vmm *v)
 
 	if (ret < 0)
 		return msg_fail(ret, "the ACPI tables do not fit");
-	if (asprintf(&cmdline, "%s%s", v->config->no_defaults ? "" : "console=ttyS0 ",
-		     v->config->cmdline) < 0)
+	if (asprintf(&cmdline, "%s%s", vmm_default_params(v), v->config->cmdline) < 0)
 		return -ENOMEM;
 	boot.cmdline = cmdline;
 	ret = boot_load(&v->machine, &boot, &entry);
@@ -189,6 +220,7 @@ enum machine_end vmm_run(const struct vmm_config *config, int *sig)
 		if (!vmm_prepare(v) && !machine_start(&v->machine))
 			end = machine_run(&v->machine);
 		*sig = v->machine.end_signal;
+		board_end(&v->board);
 		if (v->console.machine)
 			console_close(&v->console);
 		vmm_report_end(v, end);

@@ -7,8 +7,16 @@
 #include "vmm/machine.h"
 
 enum vmm_console {
-	VMM_CONSOLE_SERIAL,
-	VMM_CONSOLE_NONE,
+	VMM_CONSOLE_SERIAL, /* ttyS0 on standard input and output */
+	VMM_CONSOLE_VIRTIO, /* hvc0 there; what ttyS0 says is lost */
+	VMM_CONSOLE_NONE,   /* ttyS0 on standard output, no input */
+};
+
+#define VMM_MAX_DEVICES 32
+
+/* A device of device.h's table. */
+struct vmm_device {
+	const char *kind, *args;
 };
 
 struct vmm_config {
@@ -22,6 +30,8 @@ struct vmm_config {
 	bool no_defaults; /* the command line is complete */
 	enum vmm_console console;
 	const char *name; /* or NULL */
+	unsigned device_count;
+	struct vmm_device device[VMM_MAX_DEVICES];
 };
 
 /* One CPU of model host, 512 MiB, serial console. */
