@@ -7,6 +7,7 @@
 
 #include "base/types.h"
 #include "cpu/cpu.h"
+#include "x86/insn.h"
 
 struct x86_decoded {
 	ZydisDecodedInstruction insn;
