@@ -67,6 +67,7 @@ struct fpu {
 #define EVENT_USER_INT	(1u << 9)  /* KVM_INTERRUPT queued, or user space wants the interrupt window */
 #define EVENT_STEP	(1u << 10) /* must single-step: TF, breakpoints, interrupt shadow, pending #DB */
 #define EVENT_REQUEST	(1u << 11) /* vcpu/ has requests of its own (kvmclock update, ...) */
+#define EVENT_LEAVE	(1u << 31) /* interp_step's own: nothing runs after the instruction */
 
 /* Interrupt shadow (GUEST_INTERRUPTIBILITY_INFO's encoding, SDM Vol. 3C 24.4.2). */
 #define SHADOW_STI   1u

@@ -40,13 +40,18 @@ void interp_fill(const struct x86_decoded *d, struct insn *i);
 
 /* -- idioms ------------------------------------------------------------------------------------- */
 
-/* Continue with the next instruction of the block. */
+/*
+ * Continue with the next instruction of the block. A handler ends in a tail call: no local variable whose
+ * address has been taken may be in scope, so what needs one lives in a function of its own
+ * (insn_slow).
+ */
 #define NEXT(cpu, i) return (i)[1].fn((cpu), (i) + 1)
 
 /* The instruction ends its block: rip moves on, and the run loop looks again at the world. */
 #define END_BLOCK(cpu, i)                                                                          \
 	do {                                                                                       \
 		insn_sync_next((cpu), (i));                                                        \
+		(cpu)->icount += (i)->pos;                                                         \
 		return OUTCOME_RESYNC;                                                             \
 	} while (0)
 
@@ -132,5 +137,27 @@ static inline enum outcome insn_linear(struct cpu *cpu, const struct insn *i, un
 	}
 	return insn_linear_slow(cpu, i, size, write, gva);
 }
+
+/* What to return after an instruction that has gone a slow way: data breakpoints and other events. */
+enum outcome insn_next_slow(struct cpu *cpu, const struct insn *i);
+/* The same when it has stored something: it may have changed the code that follows. */
+enum outcome insn_next_stored(struct cpu *cpu, const struct insn *i);
+
+/*
+ * Runs `body`, a handler that does its work and returns instead of continuing, and continues for it.
+ * On anything but OUTCOME_OK the body has made rip exact (insn_stop).
+ */
+enum outcome insn_slow(struct cpu *cpu, const struct insn *i, insn_fn body);
+
+/*
+ * Accesses of the memory operand, complete with segmentation, rip on failure and stack faults. rmw: the
+ * load of a read-modify-write, checked for writing; *gva for the store (insn_store_at).
+ */
+enum outcome insn_load(struct cpu *cpu, const struct insn *i, void *dst, unsigned size);
+enum outcome insn_store(struct cpu *cpu, const struct insn *i, const void *src, unsigned size);
+enum outcome insn_load_rmw(struct cpu *cpu, const struct insn *i, void *dst, unsigned size, u64 *gva);
+enum outcome insn_load_at(struct cpu *cpu, const struct insn *i, u64 gva, void *dst, unsigned size);
+enum outcome insn_store_at(struct cpu *cpu, const struct insn *i, u64 gva, const void *src,
+			   unsigned size);
 
 #endif

@@ -30,9 +30,11 @@ bool x86_decode(struct x86_decoded *d, enum code_mode mode, const u8 *bytes, uns
 
 	decoder_init(&z, mode);
 	d->mode = mode;
+	/* Other vCPUs may be writing: what is decoded is what was copied. */
+	len = MIN(len, sizeof(d->bytes));
 	memset(d->bytes, 0, sizeof(d->bytes));
-	memcpy(d->bytes, bytes, MIN(len, INSN_MAX_LEN));
-	status = ZydisDecoderDecodeFull(&z, bytes, MIN(len, INSN_MAX_LEN + 1), &d->insn, d->ops);
+	memcpy(d->bytes, bytes, len);
+	status = ZydisDecoderDecodeFull(&z, d->bytes, len, &d->insn, d->ops);
 	if (ZYAN_SUCCESS(status) && d->insn.length <= INSN_MAX_LEN)
 		return true;
 	if (ZYAN_SUCCESS(status) || status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG ||

@@ -52,7 +52,8 @@ struct insn {
 	u8 reg;		/* a third operand: segment, control, vector register number, condition ... */
 	u8 mem_size;	/* size of the memory operand in bytes, when it differs from `size` */
 	u8 sub;		/* free for the handler's theme */
-	u8 pad[5];
+	u8 pad[4];	/* the same */
+	u8 pos;		/* number in its block, from 1: how many have retired when it has */
 };
 
 _Static_assert(sizeof(struct insn) == 40, "struct insn should stay small");
