@@ -92,13 +92,13 @@ enum outcome interp_run(struct cpu *cpu)
 {
 	enum outcome o;
 
-	cpu->interp->link = NULL;
 	/* RF holds for one instruction (SDM Vol. 3B 17.3.1.1). */
 	if (unlikely(cpu->rflags_sys & RFLAGS_RF) && !cpu_wanted(cpu)) {
 		o = interp_step(cpu);
 		if (o)
 			return o;
 	}
+	cpu->interp->link = NULL;
 	do {
 		if (cpu_wanted(cpu))
 			return OUTCOME_RESYNC;
