@@ -24,7 +24,7 @@ struct interp_select {
 
 /* A theme's table, ended by { 0, NULL }. Listed in select.c. */
 extern const struct interp_select interp_alu[], interp_mov[], interp_shift[], interp_muldiv[],
-	interp_branch[], interp_string[], interp_stack[], interp_bit[];
+	interp_branch[], interp_string[], interp_stack[], interp_bit[], interp_xchg[], interp_misc[];
 /* System themes. */
 extern const struct interp_select interp_system[], interp_farjump[], interp_io[], interp_control[],
 	interp_xsave[], interp_vmx[];

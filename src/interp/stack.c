@@ -308,8 +308,6 @@ HANDLER popf(struct cpu *cpu, const struct insn *i)
 	changed = old ^ cpu->rflags_sys;
 	if (changed & RFLAGS_AC)
 		mmu_update_mode(cpu);
-	if (changed & RFLAGS_IF & cpu->rflags_sys)
-		cpu_event_set(cpu, EVENT_IRQ | EVENT_USER_INT);
 	if (changed & (RFLAGS_IF | RFLAGS_TF | RFLAGS_AC))
 		END_BLOCK(cpu, i);
 	NEXT(cpu, i);
