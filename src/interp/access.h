@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Fast ways to memory operands, for handlers in a hurry: a host pointer, or NULL which sends the handler to
- * its slow body. Two flavours of effective address: `b` is base + displacement in 64-bit mode without
- * segment base (most of them); `g` is everything.
+ * Fast ways to memory operands, for handlers in a hurry: a host pointer, or NULL which sends the
+ * handler to its slow body. Two flavours of effective address: `b` is base + displacement in 64-bit
+ * mode without segment base (most of them); `g` is everything.
  *
  * Private to interp/.
  */
@@ -16,7 +16,8 @@
 /* Takes flavour b? */
 static inline bool insn_ea_is_b(const struct insn *i)
 {
-	return (i->flags & (INSN_ADDR64 | INSN_SEG_BASE)) == INSN_ADDR64 && i->index == 8 * REG_ZERO;
+	return (i->flags & (INSN_ADDR64 | INSN_SEG_BASE)) == INSN_ADDR64 &&
+	       i->index == 8 * REG_ZERO;
 }
 
 ALWAYS_INLINE u64 ea_b(const struct cpu *cpu, const struct insn *i)
@@ -88,7 +89,7 @@ static inline unsigned size_index(unsigned size)
 		NEXT(cpu, i);                                                                      \
 	}
 
-#define BODY static __attribute__((noinline)) enum outcome
+#define BODY	static __attribute__((noinline)) enum outcome
 #define HANDLER static enum outcome
 
 #endif

@@ -4,7 +4,8 @@
 #include "interp/host_alu.h"
 #include "interp/lock.h"
 
-/* -- what the host does ------------------------------------------------------------------------- */
+/* -- what the host does -------------------------------------------------------------------------
+ */
 
 #define DEFINE_HOST(T, _)                                                                          \
 	HOST_OP2(add, T)                                                                           \
@@ -37,7 +38,8 @@ DEFINE_HOST1("w", u16)
 DEFINE_HOST1("l", u32)
 DEFINE_HOST1("q", u64)
 
-/* -- handlers of one operation and size ----------------------------------------------------------- */
+/* -- handlers of one operation and size -----------------------------------------------------------
+ */
 
 /* The second operand of a memory form: a register, or the immediate. */
 #define SRC_mr(cpu, i, T) GPR(cpu, (i)->src, T)
@@ -270,9 +272,10 @@ HANDLER zero_r(struct cpu *cpu, const struct insn *i)
 FOR_SIZES(DEFINE_OP1, inc)
 FOR_SIZES(DEFINE_OP1, dec)
 FOR_SIZES(DEFINE_OP1, neg)
-FOR_SIZES(DEFINE_OP1, not)
+FOR_SIZES(DEFINE_OP1, not )
 
-/* -- selection ----------------------------------------------------------------------------------- */
+/* -- selection -----------------------------------------------------------------------------------
+ */
 
 struct alu_forms {
 	insn_fn rr[4], ri[4], rm[2][4], mr[2][4], mi[2][4], mr_lock[4], mi_lock[4];
@@ -295,7 +298,8 @@ struct alu_forms {
 		.rr = SIZES(op##_rr), .ri = SIZES(op##_ri),                                        \
 		.rm = {SIZES(op##_rmg), SIZES(op##_rmb)},                                          \
 		.mr = {SIZES(op##_mrg), SIZES(op##_mrb)},                                          \
-		.mi = {SIZES(op##_mig), SIZES(op##_mib)}                                           \
+		.mi = { SIZES(op##_mig),                                                           \
+			SIZES(op##_mib) }                                                          \
 	}
 
 static bool alu_select(const struct x86_decoded *d, struct insn *i, const struct alu_forms *f)
@@ -360,7 +364,7 @@ static bool select_xor(const struct x86_decoded *d, struct insn *i)
 SELECT_OP1(inc)
 SELECT_OP1(dec)
 SELECT_OP1(neg)
-SELECT_OP1(not)
+SELECT_OP1(not )
 
 const struct interp_select interp_alu[] = {
 	{ZYDIS_MNEMONIC_ADD, select_add},   {ZYDIS_MNEMONIC_OR, select_or},

@@ -4,7 +4,8 @@
 #include "interp/host_alu.h"
 #include "interp/lock.h"
 
-/* -- BT and its kin ---------------------------------------------------------------------------------- */
+/* -- BT and its kin
+ * ---------------------------------------------------------------------------------- */
 
 enum bit_op { BIT_TEST, BIT_SET, BIT_RESET, BIT_COMPLEMENT };
 
@@ -81,7 +82,8 @@ static enum outcome bit_linear(struct cpu *cpu, const struct insn *i, u64 *gva, 
 			*gva += cpu->seg[i->seg].base;
 		return OUTCOME_OK;
 	}
-	/* `away` takes part in the wrap-around of 16 and 32 bits, so it goes into the displacement. */
+	/* `away` takes part in the wrap-around of 16 and 32 bits, so it goes into the displacement.
+	 */
 	at.disp = (s32)(at.disp + away);
 	o = insn_linear(cpu, &at, i->size, i->sub != BIT_TEST, gva);
 	return o ? insn_stop(cpu, i, o) : o;
@@ -190,16 +192,14 @@ static bool select_btc(const struct x86_decoded *d, struct insn *i)
 	return bit_select(i, BIT_COMPLEMENT);
 }
 
-/* -- BSF, BSR: a zero source leaves the destination alone, as processors do --------------------------- */
+/* -- BSF, BSR: a zero source leaves the destination alone, as processors do
+ * --------------------------- */
 
 #define HOST_SCAN(op, T)                                                                           \
 	static inline T host_##op##_##T(T d, T s, u16 *cc)                                         \
 	{                                                                                          \
 		u16 f = *cc;                                                                       \
-		__asm__(CC_RESTORE #op " %2, %0\n\t" CC_SAVE                                       \
-			: "+r"(d), "+&a"(f)                                                        \
-			: "r"(s)                                                                   \
-			: "cc");                                                                   \
+		__asm__(CC_RESTORE #op " %2, %0\n\t" CC_SAVE : "+r"(d), "+&a"(f) : "r"(s) : "cc"); \
 		*cc = f;                                                                           \
 		return d;                                                                          \
 	}                                                                                          \
@@ -245,8 +245,11 @@ SCAN(bsf)
 SCAN(bsr)
 
 const struct interp_select interp_bit[] = {
-	{ZYDIS_MNEMONIC_BT, select_bt},	  {ZYDIS_MNEMONIC_BTS, select_bts},
-	{ZYDIS_MNEMONIC_BTR, select_btr}, {ZYDIS_MNEMONIC_BTC, select_btc},
-	{ZYDIS_MNEMONIC_BSF, select_bsf}, {ZYDIS_MNEMONIC_BSR, select_bsr},
+	{ZYDIS_MNEMONIC_BT, select_bt},
+	{ZYDIS_MNEMONIC_BTS, select_bts},
+	{ZYDIS_MNEMONIC_BTR, select_btr},
+	{ZYDIS_MNEMONIC_BTC, select_btc},
+	{ZYDIS_MNEMONIC_BSF, select_bsf},
+	{ZYDIS_MNEMONIC_BSR, select_bsr},
 	{0, NULL},
 };

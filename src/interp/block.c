@@ -29,7 +29,8 @@ static u64 chunk_hash(const u8 *chunk, unsigned n)
 	u64 h = n + 1;
 
 	for (unsigned k = 0; k < 8; k += 2)
-		h += (w[k] + h) * 0x9e3779b97f4a7c15ull ^ (w[k + 1] + (h >> 29)) * 0xc2b2ae3d27d4eb4full;
+		h += (w[k] + h) * 0x9e3779b97f4a7c15ull ^
+		     (w[k + 1] + (h >> 29)) * 0xc2b2ae3d27d4eb4full;
 	return h ^ h >> 32;
 }
 
@@ -68,8 +69,8 @@ static void page_renew(struct code_page *p)
 }
 
 /*
- * The page's translation is new in the TLB: a device may have filled the page since. Blocks whose bytes
- * have changed are dropped everywhere.
+ * The page's translation is new in the TLB: a device may have filled the page since. Blocks whose
+ * bytes have changed are dropped everywhere.
  */
 static void page_verify(struct cpu *cpu, struct code_page *p)
 {
@@ -153,7 +154,8 @@ static bool block_fill(struct cpu *cpu, struct block *b, unsigned off)
 		page_watch(cpu, b->page, off, MIN(off + INSN_MAX_LEN, PAGE_SIZE));
 		d.off = off;
 		if (x86_decode(&d, cpu->mode, b->page->hva + off, PAGE_SIZE - off)) {
-			more = interp_select_insn(&d, &b->insn[n], cpu->features) && !ends_block(&d);
+			more = interp_select_insn(&d, &b->insn[n], cpu->features) &&
+			       !ends_block(&d);
 		} else if (d.insn.length) {
 			interp_select_bad(&d, &b->insn[n]);
 			more = false;
@@ -168,7 +170,8 @@ static bool block_fill(struct cpu *cpu, struct block *b, unsigned off)
 	return n;
 }
 
-/* -- instructions that cross a page -------------------------------------------------------------- */
+/* -- instructions that cross a page --------------------------------------------------------------
+ */
 
 /* What a crossing instruction looked like, kept behind its block. */
 struct crossing {
@@ -196,7 +199,8 @@ static enum outcome fetch_failed(struct cpu *cpu)
 	return OUTCOME_USEREXIT;
 }
 
-/* The first page's bytes are watched; the second's are compared here, at each entry of the block. */
+/* The first page's bytes are watched; the second's are compared here, at each entry of the block.
+ */
 static enum outcome crossing_check(struct cpu *cpu, const struct insn *i)
 {
 	const struct crossing *c = i->aux;
@@ -223,7 +227,8 @@ static enum outcome op_crossing(struct cpu *cpu, const struct insn *i)
 	NEXT(cpu, i);
 }
 
-/* Decodes an instruction that starts at `lin`, `first` bytes (at hva) before the end of its page. */
+/* Decodes an instruction that starts at `lin`, `first` bytes (at hva) before the end of its page.
+ */
 static enum outcome decode_crossing(struct cpu *cpu, u64 lin, const u8 *hva, unsigned first,
 				    struct x86_decoded *d, struct insn *i)
 {
@@ -252,8 +257,8 @@ static enum outcome block_cross(struct cpu *cpu, struct block *b, u64 lin)
 	unsigned off = lin & (PAGE_SIZE - 1);
 	struct crossing *c = (struct crossing *)&b->insn[3];
 	struct x86_decoded d;
-	enum outcome o = decode_crossing(cpu, lin, b->page->hva + off, PAGE_SIZE - off, &d,
-					 &b->insn[1]);
+	enum outcome o =
+		decode_crossing(cpu, lin, b->page->hva + off, PAGE_SIZE - off, &d, &b->insn[1]);
 
 	if (o)
 		return o;
@@ -271,7 +276,8 @@ static enum outcome block_cross(struct cpu *cpu, struct block *b, u64 lin)
 	return OUTCOME_OK;
 }
 
-/* -- blocks -------------------------------------------------------------------------------------- */
+/* -- blocks --------------------------------------------------------------------------------------
+ */
 
 #define BLOCK_MAX_SIZE (sizeof(struct block) + (BLOCK_MAX_INSNS + 2) * sizeof(struct insn))
 

@@ -2,10 +2,10 @@
 /*
  * Decoded code: blocks, the pages they come from, and how control finds the next block.
  *
- * A block is found by the host address of its first byte, which says which memory it was decoded from
- * whatever linear or guest-physical address it has now, and the code mode. It may run while the page's
- * code generation (mem/) is the one it was decoded under. Blocks of one page link to one another
- * directly; what leaves the page probes the TLB and the table of blocks (block_go).
+ * A block is found by the host address of its first byte, which says which memory it was decoded
+ * from whatever linear or guest-physical address it has now, and the code mode. It may run while
+ * the page's code generation (mem/) is the one it was decoded under. Blocks of one page link to one
+ * another directly; what leaves the page probes the TLB and the table of blocks (block_go).
  *
  * Private to interp/.
  */
@@ -94,8 +94,8 @@ void block_flush(struct interp *in);
 enum outcome block_op_end(struct cpu *cpu, const struct insn *i);
 
 /*
- * Goes on at linear address lin (64-bit mode; canonical, or else the engine's loop faults on its fetch).
- * OUTCOME_OK with rip set tells interp_run to look for the block.
+ * Goes on at linear address lin (64-bit mode; canonical, or else the engine's loop faults on its
+ * fetch). OUTCOME_OK with rip set tells interp_run to look for the block.
  */
 static inline enum outcome block_go64(struct cpu *cpu, u64 lin)
 {
@@ -112,7 +112,8 @@ static inline enum outcome block_go64(struct cpu *cpu, u64 lin)
 	return OUTCOME_OK;
 }
 
-/* Goes on at a direct branch's target in the same page: i->disp is its offset there, i->aux its block. */
+/* Goes on at a direct branch's target in the same page: i->disp is its offset there, i->aux its
+ * block. */
 static inline enum outcome block_go_near(struct cpu *cpu, const struct insn *i)
 {
 	const struct insn *t = i->aux;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Near transfers of control. In 64-bit mode direct branches know their target's offset from their page
- * (insn.disp): inside the page they are linked, else they go by the table of blocks. The other modes check CS's
- * limit and always go by the loop.
+ * Near transfers of control. In 64-bit mode direct branches know their target's offset from their
+ * page (insn.disp): inside the page they are linked, else they go by the table of blocks. The other
+ * modes check CS's limit and always go by the loop.
  */
 #include "interp/access.h"
 #include "interp/block.h"
@@ -33,8 +33,8 @@ static inline bool canonical48(u64 lin)
 /* A target in any mode: #GP when the branch must not happen. rip is left at the branch then. */
 static enum outcome target_check(struct cpu *cpu, const struct insn *i, u64 target)
 {
-	bool ok = cpu->mode == CODE_64 ? cpu_canonical(cpu, target) :
-					 target <= cpu->seg[SEG_CS].limit;
+	bool ok = cpu->mode == CODE_64 ? cpu_canonical(cpu, target)
+				       : target <= cpu->seg[SEG_CS].limit;
 
 	return ok ? OUTCOME_OK : insn_stop(cpu, i, cpu_fault_code(cpu, VEC_GP, 0));
 }
@@ -49,7 +49,8 @@ static enum outcome leave_to(struct cpu *cpu, const struct insn *i, u64 target)
 	return o;
 }
 
-/* Target of a direct branch outside 64-bit mode: imm is the displacement, i->size the width of IP. */
+/* Target of a direct branch outside 64-bit mode: imm is the displacement, i->size the width of IP.
+ */
 static u64 legacy_target(const struct cpu *cpu, const struct insn *i)
 {
 	u64 target = insn_rip_next(cpu, i) + i->imm;
@@ -57,7 +58,8 @@ static u64 legacy_target(const struct cpu *cpu, const struct insn *i)
 	return i->size == 2 ? (u16)target : (u32)target;
 }
 
-/* -- JMP, Jcc -------------------------------------------------------------------------------------- */
+/* -- JMP, Jcc
+ * -------------------------------------------------------------------------------------- */
 
 /* Out of the page: i->disp is the target's offset from the page. */
 static inline enum outcome go_far_page(struct cpu *cpu, const struct insn *i)
@@ -141,7 +143,8 @@ static bool select_direct(const struct x86_decoded *d, struct insn *i, insn_fn n
 
 FOR_CONDS(SELECT_JCC)
 
-/* -- LOOP, JCXZ: the count is as wide as addresses -------------------------------------------------- */
+/* -- LOOP, JCXZ: the count is as wide as addresses
+ * -------------------------------------------------- */
 
 static u64 count_get(const struct cpu *cpu, const struct insn *i)
 {
@@ -236,7 +239,8 @@ static bool select_jcxz(const struct x86_decoded *d, struct insn *i)
 	return select_direct(d, i, jcxz, jcxz, jcxz);
 }
 
-/* -- CALL ------------------------------------------------------------------------------------------ */
+/* -- CALL
+ * ------------------------------------------------------------------------------------------ */
 
 /* A call in any mode to a target that is checked here. */
 static __attribute__((noinline)) enum outcome call_any(struct cpu *cpu, const struct insn *i,
@@ -344,7 +348,8 @@ static bool select_call(const struct x86_decoded *d, struct insn *i)
 	return true;
 }
 
-/* -- JMP ------------------------------------------------------------------------------------------- */
+/* -- JMP
+ * ------------------------------------------------------------------------------------------- */
 
 HANDLER jmp_r64(struct cpu *cpu, const struct insn *i)
 {
@@ -394,7 +399,8 @@ static bool select_jmp(const struct x86_decoded *d, struct insn *i)
 	return true;
 }
 
-/* -- RET ------------------------------------------------------------------------------------------- */
+/* -- RET
+ * ------------------------------------------------------------------------------------------- */
 
 /* imm: bytes of arguments to drop. */
 HANDLER ret_any(struct cpu *cpu, const struct insn *i)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * For those who write handlers: how an instruction finds its handler, and the idioms that all share.
- * Private to interp/.
+ * For those who write handlers: how an instruction finds its handler, and the idioms that all
+ * share. Private to interp/.
  */
 #ifndef INTERP_HANDLER_H
 #define INTERP_HANDLER_H
@@ -12,8 +12,8 @@
 
 /*
  * Chooses the handler of a decoded instruction: fills *i (operands have been filled by the generic
- * part) and sets i->fn. false: this theme has no handler for this form; the native executor is asked next,
- * and after it the instruction raises #UD.
+ * part) and sets i->fn. false: this theme has no handler for this form; the native executor is
+ * asked next, and after it the instruction raises #UD.
  */
 typedef bool (*interp_select_fn)(const struct x86_decoded *d, struct insn *i);
 
@@ -24,25 +24,27 @@ struct interp_select {
 
 /* A theme's table, ended by { 0, NULL }. Listed in select.c. */
 extern const struct interp_select interp_alu[], interp_mov[], interp_shift[], interp_muldiv[],
-	interp_branch[], interp_string[], interp_stack[], interp_bit[], interp_xchg[], interp_misc[];
+	interp_branch[], interp_string[], interp_stack[], interp_bit[], interp_xchg[],
+	interp_misc[];
 /* System themes. */
 extern const struct interp_select interp_system[], interp_farjump[], interp_io[], interp_control[],
 	interp_xsave[], interp_vmx[];
 
 /*
- * The native executor: a form that is neither privileged nor a control transfer runs as itself on the
- * host, from a stub made for it, on operands copied in and out. false: cannot.
+ * The native executor: a form that is neither privileged nor a control transfer runs as itself on
+ * the host, from a stub made for it, on operands copied in and out. false: cannot.
  */
 bool interp_native_select(const struct x86_decoded *d, struct insn *i);
 
 /* Generic part of selection: operand sizes, registers, memory operand, immediate. */
 void interp_fill(const struct x86_decoded *d, struct insn *i);
 
-/* -- idioms ------------------------------------------------------------------------------------- */
+/* -- idioms -------------------------------------------------------------------------------------
+ */
 
 /*
- * Continue with the next instruction of the block. A handler ends in a tail call: no local variable whose
- * address has been taken may be in scope, so what needs one lives in a function of its own
+ * Continue with the next instruction of the block. A handler ends in a tail call: no local variable
+ * whose address has been taken may be in scope, so what needs one lives in a function of its own
  * (insn_slow).
  */
 #define NEXT(cpu, i) return (i)[1].fn((cpu), (i) + 1)
@@ -138,24 +140,26 @@ static inline enum outcome insn_linear(struct cpu *cpu, const struct insn *i, un
 	return insn_linear_slow(cpu, i, size, write, gva);
 }
 
-/* What to return after an instruction that has gone a slow way: data breakpoints and other events. */
+/* What to return after an instruction that has gone a slow way: data breakpoints and other events.
+ */
 enum outcome insn_next_slow(struct cpu *cpu, const struct insn *i);
 /* The same when it has stored something: it may have changed the code that follows. */
 enum outcome insn_next_stored(struct cpu *cpu, const struct insn *i);
 
 /*
- * Runs `body`, a handler that does its work and returns instead of continuing, and continues for it.
- * On anything but OUTCOME_OK the body has made rip exact (insn_stop).
+ * Runs `body`, a handler that does its work and returns instead of continuing, and continues for
+ * it. On anything but OUTCOME_OK the body has made rip exact (insn_stop).
  */
 enum outcome insn_slow(struct cpu *cpu, const struct insn *i, insn_fn body);
 
 /*
- * Accesses of the memory operand, complete with segmentation, rip on failure and stack faults. rmw: the
- * load of a read-modify-write, checked for writing; *gva for the store (insn_store_at).
+ * Accesses of the memory operand, complete with segmentation, rip on failure and stack faults. rmw:
+ * the load of a read-modify-write, checked for writing; *gva for the store (insn_store_at).
  */
 enum outcome insn_load(struct cpu *cpu, const struct insn *i, void *dst, unsigned size);
 enum outcome insn_store(struct cpu *cpu, const struct insn *i, const void *src, unsigned size);
-enum outcome insn_load_rmw(struct cpu *cpu, const struct insn *i, void *dst, unsigned size, u64 *gva);
+enum outcome insn_load_rmw(struct cpu *cpu, const struct insn *i, void *dst, unsigned size,
+			   u64 *gva);
 enum outcome insn_load_at(struct cpu *cpu, const struct insn *i, u64 gva, void *dst, unsigned size);
 enum outcome insn_store_at(struct cpu *cpu, const struct insn *i, u64 gva, const void *src,
 			   unsigned size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Arithmetic by the host CPU's own instruction, so that results and flags, undefined ones included, are what
- * the host makes of them. Every function takes and returns flags in cpu->cc's format.
+ * Arithmetic by the host CPU's own instruction, so that results and flags, undefined ones included,
+ * are what the host makes of them. Every function takes and returns flags in cpu->cc's format.
  *
  * Private to interp/.
  */

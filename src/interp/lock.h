@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * LOCK-prefixed accesses: guest atomics are host atomics on the host pointer. What has none (a device, two
- * pages) is done on a copy while one lock of the process is held.
+ * LOCK-prefixed accesses: guest atomics are host atomics on the host pointer. What has none (a
+ * device, two pages) is done on a copy while one lock of the process is held.
  *
  * Private to interp/.
  */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The complete ways to memory: segmentation, page crossings, devices, and stores to running code. */
+/* The complete ways to memory: segmentation, page crossings, devices, and stores to running code.
+ */
 #include "interp/block.h"
 #include "interp/handler.h"
 #include "sys/sys.h"
@@ -83,7 +84,8 @@ enum outcome insn_load_rmw(struct cpu *cpu, const struct insn *i, void *dst, uns
 	return insn_load_at(cpu, i, *gva, dst, size);
 }
 
-/* -- after a slow way ---------------------------------------------------------------------------- */
+/* -- after a slow way ----------------------------------------------------------------------------
+ */
 
 static enum outcome leave_next(struct cpu *cpu, const struct insn *i)
 {

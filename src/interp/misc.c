@@ -28,8 +28,8 @@ SIMPLE(sahf, cpu->cc = (cpu->cc & CC_OF) | (AH(cpu) & 0xd5) << 8)
 SIMPLE(salc, AL(cpu) = cpu->cc & CC_CF ? 0xff : 0)
 SIMPLE(nop, (void)0)
 
-
-/* -- PAUSE: a vmexit for those who want it --------------------------------------------------------- */
+/* -- PAUSE: a vmexit for those who want it
+ * --------------------------------------------------------- */
 
 BODY pause_icpt(struct cpu *cpu, const struct insn *i)
 {
@@ -51,7 +51,8 @@ static bool select_pause(const struct x86_decoded *d, struct insn *i)
 	return true;
 }
 
-/* -- BOUND, ARPL ----------------------------------------------------------------------------------- */
+/* -- BOUND, ARPL
+ * ----------------------------------------------------------------------------------- */
 
 BODY bound_body(struct cpu *cpu, const struct insn *i)
 {
@@ -117,26 +118,15 @@ static bool select_arpl(const struct x86_decoded *d, struct insn *i)
 }
 
 const struct interp_select interp_misc[] = {
-	{ZYDIS_MNEMONIC_CLC, select_clc},
-	{ZYDIS_MNEMONIC_STC, select_stc},
-	{ZYDIS_MNEMONIC_CMC, select_cmc},
-	{ZYDIS_MNEMONIC_CLD, select_cld},
-	{ZYDIS_MNEMONIC_STD, select_std},
-	{ZYDIS_MNEMONIC_LAHF, select_lahf},
-	{ZYDIS_MNEMONIC_SAHF, select_sahf},
-	{ZYDIS_MNEMONIC_SALC, select_salc},
-	{ZYDIS_MNEMONIC_NOP, select_nop},
-	{ZYDIS_MNEMONIC_ENDBR32, select_nop},
-	{ZYDIS_MNEMONIC_ENDBR64, select_nop},
-	{ZYDIS_MNEMONIC_PREFETCH, select_nop},
-	{ZYDIS_MNEMONIC_PREFETCHW, select_nop},
-	{ZYDIS_MNEMONIC_PREFETCHWT1, select_nop},
-	{ZYDIS_MNEMONIC_PREFETCHNTA, select_nop},
-	{ZYDIS_MNEMONIC_PREFETCHT0, select_nop},
-	{ZYDIS_MNEMONIC_PREFETCHT1, select_nop},
-	{ZYDIS_MNEMONIC_PREFETCHT2, select_nop},
-	{ZYDIS_MNEMONIC_PAUSE, select_pause},
-	{ZYDIS_MNEMONIC_BOUND, select_bound},
-	{ZYDIS_MNEMONIC_ARPL, select_arpl},
-	{0, NULL},
+	{ZYDIS_MNEMONIC_CLC, select_clc},	  {ZYDIS_MNEMONIC_STC, select_stc},
+	{ZYDIS_MNEMONIC_CMC, select_cmc},	  {ZYDIS_MNEMONIC_CLD, select_cld},
+	{ZYDIS_MNEMONIC_STD, select_std},	  {ZYDIS_MNEMONIC_LAHF, select_lahf},
+	{ZYDIS_MNEMONIC_SAHF, select_sahf},	  {ZYDIS_MNEMONIC_SALC, select_salc},
+	{ZYDIS_MNEMONIC_NOP, select_nop},	  {ZYDIS_MNEMONIC_ENDBR32, select_nop},
+	{ZYDIS_MNEMONIC_ENDBR64, select_nop},	  {ZYDIS_MNEMONIC_PREFETCH, select_nop},
+	{ZYDIS_MNEMONIC_PREFETCHW, select_nop},	  {ZYDIS_MNEMONIC_PREFETCHWT1, select_nop},
+	{ZYDIS_MNEMONIC_PREFETCHNTA, select_nop}, {ZYDIS_MNEMONIC_PREFETCHT0, select_nop},
+	{ZYDIS_MNEMONIC_PREFETCHT1, select_nop},  {ZYDIS_MNEMONIC_PREFETCHT2, select_nop},
+	{ZYDIS_MNEMONIC_PAUSE, select_pause},	  {ZYDIS_MNEMONIC_BOUND, select_bound},
+	{ZYDIS_MNEMONIC_ARPL, select_arpl},	  {0, NULL},
 };

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Moves: MOV of general registers and memory, MOVZX, MOVSX, MOVSXD, LEA, CMOVcc, SETcc, CBW and CWD. */
+/* Moves: MOV of general registers and memory, MOVZX, MOVSX, MOVSXD, LEA, CMOVcc, SETcc, CBW and
+ * CWD. */
 #include "interp/access.h"
 #include "interp/cond.h"
 
-/* -- MOV ----------------------------------------------------------------------------------------- */
+/* -- MOV -----------------------------------------------------------------------------------------
+ */
 
 #define LOAD(name, D, S, ea)                                                                       \
 	HANDLER name##ea##_##D##_##S(struct cpu *cpu, const struct insn *i)                        \
@@ -182,7 +184,8 @@ static bool select_mov(const struct x86_decoded *d, struct insn *i)
 	return true;
 }
 
-/* -- extensions ---------------------------------------------------------------------------------- */
+/* -- extensions ----------------------------------------------------------------------------------
+ */
 
 struct extend_forms {
 	insn_fn reg, mem[2];
@@ -254,7 +257,8 @@ CONVERT(cwd, GPR(cpu, 8 * REG_RDX, u16) = (u16)(RAX(s16) >> 15))
 CONVERT(cdq, GPR(cpu, 8 * REG_RDX, u64) = (u32)(RAX(s32) >> 31))
 CONVERT(cqo, GPR(cpu, 8 * REG_RDX, u64) = (u64)(RAX(s64) >> 63))
 
-/* -- LEA ----------------------------------------------------------------------------------------- */
+/* -- LEA -----------------------------------------------------------------------------------------
+ */
 
 HANDLER lea_b(struct cpu *cpu, const struct insn *i)
 {
@@ -291,7 +295,8 @@ static bool select_lea(const struct x86_decoded *d, struct insn *i)
 	return true;
 }
 
-/* -- CMOVcc, SETcc --------------------------------------------------------------------------------- */
+/* -- CMOVcc, SETcc
+ * --------------------------------------------------------------------------------- */
 
 #define CMOV_SIZE(T, c)                                                                            \
 	HANDLER cmov_r_##c##_##T(struct cpu *cpu, const struct insn *i)                            \
@@ -360,16 +365,10 @@ FOR_CONDS(SETCC)
 #define SET_ENTRY(c, C)	 {ZYDIS_MNEMONIC_SET##C, select_set_##c},
 
 const struct interp_select interp_mov[] = {
-	{ZYDIS_MNEMONIC_MOV, select_mov},
-	{ZYDIS_MNEMONIC_MOVZX, select_movzx},
-	{ZYDIS_MNEMONIC_MOVSX, select_movsx},
-	{ZYDIS_MNEMONIC_MOVSXD, select_movsx},
-	{ZYDIS_MNEMONIC_LEA, select_lea},
-	{ZYDIS_MNEMONIC_CBW, select_cbw},
-	{ZYDIS_MNEMONIC_CWDE, select_cwde},
-	{ZYDIS_MNEMONIC_CDQE, select_cdqe},
-	{ZYDIS_MNEMONIC_CWD, select_cwd},
-	{ZYDIS_MNEMONIC_CDQ, select_cdq},
-	{ZYDIS_MNEMONIC_CQO, select_cqo},
-	FOR_CONDS(CMOV_ENTRY) FOR_CONDS(SET_ENTRY){0, NULL},
+	{ZYDIS_MNEMONIC_MOV, select_mov},     {ZYDIS_MNEMONIC_MOVZX, select_movzx},
+	{ZYDIS_MNEMONIC_MOVSX, select_movsx}, {ZYDIS_MNEMONIC_MOVSXD, select_movsx},
+	{ZYDIS_MNEMONIC_LEA, select_lea},     {ZYDIS_MNEMONIC_CBW, select_cbw},
+	{ZYDIS_MNEMONIC_CWDE, select_cwde},   {ZYDIS_MNEMONIC_CDQE, select_cdqe},
+	{ZYDIS_MNEMONIC_CWD, select_cwd},     {ZYDIS_MNEMONIC_CDQ, select_cdq},
+	{ZYDIS_MNEMONIC_CQO, select_cqo},     FOR_CONDS(CMOV_ENTRY) FOR_CONDS(SET_ENTRY){0, NULL},
 };

@@ -13,7 +13,8 @@ static inline enum outcome operand(struct cpu *cpu, const struct insn *i, u64 *v
 	return OUTCOME_OK;
 }
 
-/* -- MUL, IMUL: rDX:rAX ----------------------------------------------------------------------------- */
+/* -- MUL, IMUL: rDX:rAX
+ * ----------------------------------------------------------------------------- */
 
 /* The product is kept aside while LAHF uses AX; MOV leaves the flags alone. */
 #define HOST_MUL(op, T)                                                                            \
@@ -78,8 +79,8 @@ HOST_MUL8(imul)
 		else if (i->size == 2)                                                             \
 			op##_u16(cpu, (u16)s);                                                     \
 		else                                                                               \
-			GPR(cpu, 8 * REG_RAX, u16) = host_##op##_u8(GPR(cpu, 8 * REG_RAX, u8),     \
-								    (u8)s, &cpu->cc);              \
+			GPR(cpu, 8 * REG_RAX, u16) =                                               \
+				host_##op##_u8(GPR(cpu, 8 * REG_RAX, u8), (u8)s, &cpu->cc);        \
 		return OUTCOME_OK;                                                                 \
 	}                                                                                          \
 	SLOW_HANDLER(op, op##_body)
@@ -87,7 +88,8 @@ HOST_MUL8(imul)
 MUL(mul)
 MUL(imul)
 
-/* -- IMUL with two and three operands ----------------------------------------------------------------- */
+/* -- IMUL with two and three operands
+ * ----------------------------------------------------------------- */
 
 #define HOST_IMUL(T)                                                                               \
 	static inline T host_imul2_##T(T d, T s, u16 *cc)                                          \
@@ -155,7 +157,8 @@ static bool select_mul(const struct x86_decoded *d, struct insn *i)
 	return true;
 }
 
-/* -- DIV, IDIV: #DE when the quotient does not fit ------------------------------------------------------ */
+/* -- DIV, IDIV: #DE when the quotient does not fit
+ * ------------------------------------------------------ */
 
 static bool div_u64(struct cpu *cpu, u64 s)
 {
@@ -262,7 +265,8 @@ static bool select_idiv(const struct x86_decoded *d, struct insn *i)
 	return true;
 }
 
-/* -- decimal and ASCII adjustments (SDM Vol. 1 5.1.4); not in 64-bit mode ------------------------------- */
+/* -- decimal and ASCII adjustments (SDM Vol. 1 5.1.4); not in 64-bit mode
+ * ------------------------------- */
 
 #define AL(cpu) GPR(cpu, 8 * REG_RAX, u8)
 #define AH(cpu) GPR(cpu, 8 * REG_RAX + 1, u8)
@@ -273,8 +277,8 @@ static void cc_of_al(struct cpu *cpu, bool cf, bool af)
 {
 	u8 al = AL(cpu);
 
-	cpu->cc = (cf ? CC_CF : 0) | (af ? CC_AF : 0) | (al & 0x80 ? CC_SF : 0) |
-		  (al ? 0 : CC_ZF) | (__builtin_parity(al) ? 0 : CC_PF);
+	cpu->cc = (cf ? CC_CF : 0) | (af ? CC_AF : 0) | (al & 0x80 ? CC_SF : 0) | (al ? 0 : CC_ZF) |
+		  (__builtin_parity(al) ? 0 : CC_PF);
 }
 
 static void daa_das(struct cpu *cpu, bool subtract)
@@ -364,10 +368,15 @@ ADJUST(aam)
 ADJUST(aad)
 
 const struct interp_select interp_muldiv[] = {
-	{ZYDIS_MNEMONIC_MUL, select_mul},   {ZYDIS_MNEMONIC_IMUL, select_imul},
-	{ZYDIS_MNEMONIC_DIV, select_div},   {ZYDIS_MNEMONIC_IDIV, select_idiv},
-	{ZYDIS_MNEMONIC_DAA, select_daa},   {ZYDIS_MNEMONIC_DAS, select_das},
-	{ZYDIS_MNEMONIC_AAA, select_aaa},   {ZYDIS_MNEMONIC_AAS, select_aas},
-	{ZYDIS_MNEMONIC_AAM, select_aam},   {ZYDIS_MNEMONIC_AAD, select_aad},
+	{ZYDIS_MNEMONIC_MUL, select_mul},
+	{ZYDIS_MNEMONIC_IMUL, select_imul},
+	{ZYDIS_MNEMONIC_DIV, select_div},
+	{ZYDIS_MNEMONIC_IDIV, select_idiv},
+	{ZYDIS_MNEMONIC_DAA, select_daa},
+	{ZYDIS_MNEMONIC_DAS, select_das},
+	{ZYDIS_MNEMONIC_AAA, select_aaa},
+	{ZYDIS_MNEMONIC_AAS, select_aas},
+	{ZYDIS_MNEMONIC_AAM, select_aam},
+	{ZYDIS_MNEMONIC_AAD, select_aad},
 	{0, NULL},
 };

@@ -108,8 +108,8 @@ enum outcome interp_run(struct cpu *cpu)
 }
 
 /*
- * RF is cleared before the instruction, so that one which loads it (IRET) has its way, and put back when
- * the instruction has not retired.
+ * RF is cleared before the instruction, so that one which loads it (IRET) has its way, and put back
+ * when the instruction has not retired.
  */
 enum outcome interp_step(struct cpu *cpu)
 {
@@ -131,8 +131,8 @@ enum outcome interp_step(struct cpu *cpu)
 	cpu_event_clear(cpu, EVENT_LEAVE);
 	if (o == OUTCOME_RESYNC)
 		o = OUTCOME_OK;
-	if (o == OUTCOME_OK ? cpu->rip == rip && i->flags & (INSN_REP | INSN_REPNE) :
-			      o != OUTCOME_HLT)
+	if (o == OUTCOME_OK ? cpu->rip == rip && i->flags & (INSN_REP | INSN_REPNE)
+			    : o != OUTCOME_HLT)
 		cpu->rflags_sys |= rf;
 	return o;
 }

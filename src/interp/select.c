@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * From a decoded instruction to its handler: the generic operands, then the themes in order, then the
- * native executor.
+ * From a decoded instruction to its handler: the generic operands, then the themes in order, then
+ * the native executor.
  */
 #include <pthread.h>
 #include <string.h>
@@ -10,8 +10,8 @@
 #include "interp/handler.h"
 
 static const struct interp_select *const themes[] = {
-	interp_alu,    interp_mov,    interp_shift,   interp_muldiv, interp_branch,
-	interp_string, interp_stack,  interp_bit,     interp_xchg,   interp_misc,
+	interp_alu,    interp_mov,   interp_shift, interp_muldiv, interp_branch,
+	interp_string, interp_stack, interp_bit,   interp_xchg,	  interp_misc,
 };
 
 /* A mnemonic may have a few themes (MOV has general, segment and control registers). */
@@ -37,7 +37,8 @@ static void selects_init(void)
 			select_add(s->mnemonic, s->select);
 }
 
-/* -- generic operands ---------------------------------------------------------------------------- */
+/* -- generic operands ----------------------------------------------------------------------------
+ */
 
 static u8 gpr_offset(ZydisRegister r)
 {
@@ -136,8 +137,8 @@ static unsigned operand_size(const struct x86_decoded *d)
 }
 
 /*
- * An absolute 64-bit displacement (MOV AL, moffs64) does not fit insn.disp: the address is then in imm
- * and the themes that have such operands (mov) look there.
+ * An absolute 64-bit displacement (MOV AL, moffs64) does not fit insn.disp: the address is then in
+ * imm and the themes that have such operands (mov) look there.
  */
 static void fill_moffs(const ZydisDecodedOperand *op, struct insn *i)
 {
@@ -171,7 +172,8 @@ void interp_fill(const struct x86_decoded *d, struct insn *i)
 	}
 }
 
-/* -- selection ----------------------------------------------------------------------------------- */
+/* -- selection -----------------------------------------------------------------------------------
+ */
 
 /* Without their features these two are BSR and BSF with an ignored prefix. */
 static void degrade(struct x86_decoded *d, const u32 *features)

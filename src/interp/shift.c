@@ -87,7 +87,8 @@ SHIFTS(ror)
 SHIFTS(rcl)
 SHIFTS(rcr)
 
-/* -- SHLD, SHRD: sub says that the count is in CL --------------------------------------------------- */
+/* -- SHLD, SHRD: sub says that the count is in CL
+ * --------------------------------------------------- */
 
 #define COUNT2(cpu, i) ((i)->sub ? CL(cpu) : (u8)(i)->imm)
 

@@ -68,7 +68,8 @@ enum outcome stack_push(struct cpu *cpu, const struct insn *i, u64 value, unsign
 	return o;
 }
 
-/* -- PUSH ----------------------------------------------------------------------------------------- */
+/* -- PUSH -----------------------------------------------------------------------------------------
+ */
 
 BODY push_r_body(struct cpu *cpu, const struct insn *i)
 {
@@ -129,7 +130,8 @@ static bool select_push(const struct x86_decoded *d, struct insn *i)
 	return true;
 }
 
-/* -- POP ------------------------------------------------------------------------------------------ */
+/* -- POP ------------------------------------------------------------------------------------------
+ */
 
 /* POP rSP: the increment comes before the write (SDM Vol. 2B POP). */
 BODY pop_r_body(struct cpu *cpu, const struct insn *i)
@@ -185,7 +187,8 @@ static bool select_pop(const struct x86_decoded *d, struct insn *i)
 	return true;
 }
 
-/* -- PUSHA, POPA ---------------------------------------------------------------------------------- */
+/* -- PUSHA, POPA ----------------------------------------------------------------------------------
+ */
 
 /* All or nothing: the whole frame is checked first. */
 BODY pusha_body(struct cpu *cpu, const struct insn *i)
@@ -220,14 +223,16 @@ BODY popa_body(struct cpu *cpu, const struct insn *i)
 SLOW_HANDLER(pusha, pusha_body)
 SLOW_HANDLER(popa, popa_body)
 
-/* -- PUSHF, POPF ---------------------------------------------------------------------------------- */
+/* -- PUSHF, POPF ----------------------------------------------------------------------------------
+ */
 
 static unsigned iopl(const struct cpu *cpu)
 {
 	return bits(cpu->rflags_sys, 13, 12);
 }
 
-/* Virtual-8086 mode with IOPL below 3: VME's virtual IF, or #GP (SDM Vol. 3B 20.2.7, table 20-2). */
+/* Virtual-8086 mode with IOPL below 3: VME's virtual IF, or #GP (SDM Vol. 3B 20.2.7, table 20-2).
+ */
 static bool v86_restricted(const struct cpu *cpu)
 {
 	return cpu_v86(cpu) && iopl(cpu) < 3;
@@ -269,8 +274,7 @@ static enum outcome popf_vme(struct cpu *cpu, const struct insn *i, u64 v)
 	if (i->size != 2 || !(cpu->cr4 & CR4_VME) ||
 	    (v & RFLAGS_IF && cpu->rflags_sys & RFLAGS_VIP) || v & RFLAGS_TF)
 		return insn_stop(cpu, i, cpu_fault_code(cpu, VEC_GP, 0));
-	v = (cpu_rflags(cpu) & ~mask & ~RFLAGS_VIF) | (v & mask) |
-	    (v & RFLAGS_IF ? RFLAGS_VIF : 0);
+	v = (cpu_rflags(cpu) & ~mask & ~RFLAGS_VIF) | (v & mask) | (v & RFLAGS_IF ? RFLAGS_VIF : 0);
 	cpu_rflags_set(cpu, v);
 	stack_set(cpu, SP(cpu) + i->size);
 	return OUTCOME_OK;
@@ -295,8 +299,8 @@ BODY popf_body(struct cpu *cpu, const struct insn *i)
 }
 
 /*
- * TF traps after the next instruction, IF may let a waiting interrupt in, AC changes what SMAP allows: the
- * world is looked at again unless only arithmetic flags are new.
+ * TF traps after the next instruction, IF may let a waiting interrupt in, AC changes what SMAP
+ * allows: the world is looked at again unless only arithmetic flags are new.
  */
 HANDLER popf(struct cpu *cpu, const struct insn *i)
 {
@@ -315,7 +319,8 @@ HANDLER popf(struct cpu *cpu, const struct insn *i)
 
 SLOW_HANDLER(pushf, pushf_body)
 
-/* -- ENTER, LEAVE --------------------------------------------------------------------------------- */
+/* -- ENTER, LEAVE ---------------------------------------------------------------------------------
+ */
 
 BODY leave_body(struct cpu *cpu, const struct insn *i)
 {
@@ -377,15 +382,18 @@ BODY enter_body(struct cpu *cpu, const struct insn *i)
 	if (cpu->mode == CODE_64 && (o = mmu_check(cpu, sp, 1, MMU_WRITE)))
 		return stack_stop(cpu, i, o);
 	stack_set(cpu, sp);
-	gpr_write(cpu, 8 * REG_RBP, i->size, cpu->mode == CODE_64 || i->size == 2 ? frame :
-			  (frame & stack_mask(cpu)) | (cpu->gpr[REG_RBP] & ~stack_mask(cpu)));
+	gpr_write(cpu, 8 * REG_RBP, i->size,
+		  cpu->mode == CODE_64 || i->size == 2
+			  ? frame
+			  : (frame & stack_mask(cpu)) | (cpu->gpr[REG_RBP] & ~stack_mask(cpu)));
 	return OUTCOME_OK;
 }
 
 SLOW_HANDLER(leave, leave_body)
 SLOW_HANDLER(enter, enter_body)
 
-/* -- selection ------------------------------------------------------------------------------------ */
+/* -- selection ------------------------------------------------------------------------------------
+ */
 
 static bool select_as(struct insn *i, unsigned size, insn_fn fn)
 {
@@ -426,12 +434,19 @@ static bool select_enter(const struct x86_decoded *d, struct insn *i)
 }
 
 const struct interp_select interp_stack[] = {
-	{ZYDIS_MNEMONIC_PUSH, select_push},	{ZYDIS_MNEMONIC_POP, select_pop},
-	{ZYDIS_MNEMONIC_PUSHA, select_pusha},	{ZYDIS_MNEMONIC_PUSHAD, select_pushad},
-	{ZYDIS_MNEMONIC_POPA, select_popa},	{ZYDIS_MNEMONIC_POPAD, select_popad},
-	{ZYDIS_MNEMONIC_PUSHF, select_pushf},	{ZYDIS_MNEMONIC_PUSHFD, select_pushfd},
-	{ZYDIS_MNEMONIC_PUSHFQ, select_pushfq}, {ZYDIS_MNEMONIC_POPF, select_popf},
-	{ZYDIS_MNEMONIC_POPFD, select_popfd},	{ZYDIS_MNEMONIC_POPFQ, select_popfq},
-	{ZYDIS_MNEMONIC_LEAVE, select_leave},	{ZYDIS_MNEMONIC_ENTER, select_enter},
+	{ZYDIS_MNEMONIC_PUSH, select_push},
+	{ZYDIS_MNEMONIC_POP, select_pop},
+	{ZYDIS_MNEMONIC_PUSHA, select_pusha},
+	{ZYDIS_MNEMONIC_PUSHAD, select_pushad},
+	{ZYDIS_MNEMONIC_POPA, select_popa},
+	{ZYDIS_MNEMONIC_POPAD, select_popad},
+	{ZYDIS_MNEMONIC_PUSHF, select_pushf},
+	{ZYDIS_MNEMONIC_PUSHFD, select_pushfd},
+	{ZYDIS_MNEMONIC_PUSHFQ, select_pushfq},
+	{ZYDIS_MNEMONIC_POPF, select_popf},
+	{ZYDIS_MNEMONIC_POPFD, select_popfd},
+	{ZYDIS_MNEMONIC_POPFQ, select_popfq},
+	{ZYDIS_MNEMONIC_LEAVE, select_leave},
+	{ZYDIS_MNEMONIC_ENTER, select_enter},
 	{0, NULL},
 };

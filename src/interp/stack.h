@@ -15,7 +15,8 @@ void stack_set(struct cpu *cpu, u64 sp);
 enum outcome stack_load(struct cpu *cpu, const struct insn *i, u64 sp, void *dst, unsigned size);
 enum outcome stack_store(struct cpu *cpu, const struct insn *i, u64 sp, u64 value, unsigned size);
 
-/* PUSH and POP of `size` bytes. pop does not move rSP: the caller does (stack_set) once nothing can fail. */
+/* PUSH and POP of `size` bytes. pop does not move rSP: the caller does (stack_set) once nothing can
+ * fail. */
 enum outcome stack_push(struct cpu *cpu, const struct insn *i, u64 value, unsigned size);
 
 #endif

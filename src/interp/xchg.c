@@ -9,7 +9,8 @@
 #define DEFINE_HOST(T, _) HOST_OP2(add, T) HOST_TEST(cmp, T)
 FOR_SIZES(DEFINE_HOST, _)
 
-/* -- XCHG: with memory always locked (SDM Vol. 2D) ------------------------------------------------ */
+/* -- XCHG: with memory always locked (SDM Vol. 2D) ------------------------------------------------
+ */
 
 #define XCHG(T, _)                                                                                 \
 	HANDLER xchg_r_##T(struct cpu *cpu, const struct insn *i)                                  \
@@ -70,7 +71,8 @@ static bool select_xchg(const struct x86_decoded *d, struct insn *i)
 	return true;
 }
 
-/* -- XADD ---------------------------------------------------------------------------------------- */
+/* -- XADD ----------------------------------------------------------------------------------------
+ */
 
 #define XADD(T, _)                                                                                 \
 	HANDLER xadd_r_##T(struct cpu *cpu, const struct insn *i)                                  \
@@ -141,7 +143,8 @@ static bool select_xadd(const struct x86_decoded *d, struct insn *i)
 	return true;
 }
 
-/* -- CMPXCHG -------------------------------------------------------------------------------------- */
+/* -- CMPXCHG --------------------------------------------------------------------------------------
+ */
 
 #define ACC(T) GPR(cpu, 8 * REG_RAX, T)
 
@@ -215,7 +218,8 @@ static bool select_cmpxchg(const struct x86_decoded *d, struct insn *i)
 	return true;
 }
 
-/* -- CMPXCHG8B, CMPXCHG16B: only ZF changes -------------------------------------------------------- */
+/* -- CMPXCHG8B, CMPXCHG16B: only ZF changes
+ * -------------------------------------------------------- */
 
 static void zf_set(struct cpu *cpu, bool zf)
 {
@@ -260,10 +264,9 @@ BODY cmpxchg8b_body(struct cpu *cpu, const struct insn *i)
 		return o;
 	if (!p)
 		return insn_split_lock(cpu, i, cmpxchg8b_copy);
-	cmpxchg8b_done(cpu,
-		       __sync_val_compare_and_swap((u64 *)p, expected,
-						   pair32(cpu, REG_RCX, REG_RBX)),
-		       expected);
+	cmpxchg8b_done(
+		cpu, __sync_val_compare_and_swap((u64 *)p, expected, pair32(cpu, REG_RCX, REG_RBX)),
+		expected);
 	return OUTCOME_OK;
 }
 
@@ -321,7 +324,8 @@ static bool select_cmpxchg16b(const struct x86_decoded *d, struct insn *i)
 	return true;
 }
 
-/* -- BSWAP, XLAT ----------------------------------------------------------------------------------- */
+/* -- BSWAP, XLAT
+ * ----------------------------------------------------------------------------------- */
 
 HANDLER bswap_u64(struct cpu *cpu, const struct insn *i)
 {

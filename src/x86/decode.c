@@ -9,14 +9,15 @@ static void decoder_init(ZydisDecoder *z, enum code_mode mode)
 		ZydisMachineMode machine;
 		ZydisStackWidth stack;
 	} modes[] = {
-		[CODE_16] = { ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16 },
-		[CODE_32] = { ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32 },
-		[CODE_64] = { ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64 },
+		[CODE_16] = {ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16},
+		[CODE_32] = {ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32},
+		[CODE_64] = {ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64},
 	};
-	/* What is off decodes as the NOP (or the older instruction) that it is without the feature. */
-	static const ZydisDecoderMode off[] = { ZYDIS_DECODER_MODE_MPX, ZYDIS_DECODER_MODE_CET,
-						ZYDIS_DECODER_MODE_CLDEMOTE,
-						ZYDIS_DECODER_MODE_WBNOINVD };
+	/* What is off decodes as the NOP (or the older instruction) that it is without the feature.
+	 */
+	static const ZydisDecoderMode off[] = {ZYDIS_DECODER_MODE_MPX, ZYDIS_DECODER_MODE_CET,
+					       ZYDIS_DECODER_MODE_CLDEMOTE,
+					       ZYDIS_DECODER_MODE_WBNOINVD};
 
 	ZydisDecoderInit(z, modes[mode].machine, modes[mode].stack);
 	for (unsigned i = 0; i < ARRAY_SIZE(off); i++)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Which CPUID bit says that an instruction exists (SDM Vol. 2, "CPUID feature flag" of each page). */
+/* Which CPUID bit says that an instruction exists (SDM Vol. 2, "CPUID feature flag" of each page).
+ */
 #include "x86/decode.h"
 
 /* A word that no guest has. */
@@ -11,7 +12,7 @@ struct isa_feature {
 	u8 bit;
 };
 
-#define ISA(set, w, b) [ZYDIS_ISA_SET_##set] = { 1, w, b }
+#define ISA(set, w, b) [ZYDIS_ISA_SET_##set] = {1, w, b}
 #define ISA_NEVER(set) ISA(set, NEVER, 0)
 
 static const struct isa_feature isa_features[ZYDIS_ISA_SET_MAX_VALUE + 1] = {
