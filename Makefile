@@ -86,7 +86,7 @@ $(B)/%.o: src/%.c Makefile
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/%.o: src/%.S Makefile
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -DBUILD_DIR='"$(B)"' -MMD -MP -c -o $@ $<
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -DGUEST_INIT='"$(B)/guest/init"' -MMD -MP -c -o $@ $<
 
 # Process 1 of our guests is a static program of its own; nestkvm carries it inside (.incbin).
 GUEST_CFLAGS := -std=gnu11 -Os -static -fno-pie -no-pie $(WARN) -D_GNU_SOURCE -Isrc
