@@ -17,6 +17,8 @@ struct command {
 	int (*main)(int argc, char **argv);
 };
 
+int cmd_demo(int argc, char **argv);
+int cmd_initramfs(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 

@@ -8,6 +8,8 @@ static int cmd_help(int argc, char **argv);
 
 static const struct command commands[] = {
 	{"run", "boot a guest kernel in a virtual machine", cmd_run},
+	{"demo", "boot a guest that boots a guest, and say what runs where", cmd_demo},
+	{"initramfs", "make an initramfs for a guest", cmd_initramfs},
 	{"version", "print the version", cmd_version},
 	{"help", "list the commands", cmd_help},
 };

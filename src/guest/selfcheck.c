@@ -11,7 +11,7 @@
 static const char *const trouble[] = {
 	"BUG:",
 	"Oops",
-	"WARNING:",
+	"WARNING: CPU:",
 	"general protection fault",
 	"soft lockup",
 	"hard LOCKUP",
