@@ -223,6 +223,9 @@ static void test_x2apic_msrs(void **state)
 	assert_false(lapic_msr_write(l, 0x80f, BIT(32) | 0x1ff));
 	assert_false(lapic_msr_write(l, 0x828, 1));
 	assert_false(lapic_msr_write(l, 0x839, 1));
+	for (int bit = 13; bit < 32; bit++)
+		assert_int_equal(lapic_msr_write(l, 0x830, BIT(bit) | 0x4400),
+				 bit == 14 || bit == 15 || bit == 18 || bit == 19);
 	/* ICR is one register with a wide destination. */
 	assert_true(lapic_msr_write(l, 0x830, 0x12400000000 | 0x4055));
 	assert_int_equal(lapic_pending_vector(f.l[1]), 0x55);
