@@ -139,6 +139,9 @@ static enum outcome span_translate(struct cpu *cpu, u64 gva, unsigned size, unsi
 /* -- devices --------------------------------------------------------------------------------------
  */
 
+/* The largest access that is cut into pieces for a device. */
+#define DEVICE_ACCESS_MAX 64
+
 /* User space answers a load of at most 8 bytes; the instruction is then executed again. */
 static enum outcome device_read_user(struct cpu *cpu, u64 gpa, void *dst, unsigned size)
 {
@@ -194,12 +197,26 @@ static void device_write(struct cpu *cpu, u64 gpa, const void *src, unsigned siz
 	}
 }
 
+static bool is_device(const struct xlat *x, bool write)
+{
+	return !x->slot || (write && x->slot->flags & KVM_MEM_READONLY);
+}
+
+/* More than a vector register at once (XSAVE and the like) is not an access that devices answer. */
+static enum outcome device_too_large(struct cpu *cpu)
+{
+	cpu->user.kind = USER_INTERNAL;
+	return OUTCOME_USEREXIT;
+}
+
 /* Room for one more instruction's stores? If not they must be handed out first. */
 static enum outcome device_write_room(struct cpu *cpu, const struct span *s)
 {
 	for (unsigned i = 0; i < s->count; i++) {
-		bool device = !s->x[i].slot || s->x[i].slot->flags & KVM_MEM_READONLY;
+		bool device = is_device(&s->x[i], true);
 
+		if (device && s->len[0] + s->len[1] > DEVICE_ACCESS_MAX)
+			return device_too_large(cpu);
 		if (device && cpu->io.nposted + 9 > IO_REPLAY_MAX) {
 			cpu->user.kind = USER_NONE;
 			return OUTCOME_USEREXIT;
@@ -234,6 +251,8 @@ static void copy(void *dst, const void *src, unsigned size)
 
 static enum outcome part_read(struct cpu *cpu, const struct xlat *x, void *dst, unsigned len)
 {
+	if (!x->slot && len > DEVICE_ACCESS_MAX)
+		return device_too_large(cpu);
 	if (!x->slot)
 		return device_read(cpu, x->gpa, dst, len);
 	copy(dst, mem_slot_hva(x->slot, x->gpa), len);
@@ -257,7 +276,7 @@ static void part_write(struct cpu *cpu, const struct xlat *x, const void *src, u
 {
 	_Atomic u8 *watch;
 
-	if (!x->slot || x->slot->flags & KVM_MEM_READONLY) {
+	if (is_device(x, true)) {
 		device_write(cpu, x->gpa, src, len);
 		return;
 	}

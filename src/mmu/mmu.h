@@ -125,7 +125,7 @@ bool mmu_load_pdptes(struct cpu *cpu, u64 cr3);
 void mmu_update_mode(struct cpu *cpu);
 
 /*
- * Recomputes the context after any change of CR3, CR0, CR4, EFER, guest_mode, nested, vpid or CPL:
+ * Recomputes the context after any change of CR3, CR0, CR4, EFER, PKRU, guest_mode, nested, vpid or CPL:
  * selects the tags of the new address space. The paging-mode bits are part of its name, so nothing
  * is flushed: VM entries and exits call only this. Cheap.
  */
@@ -133,7 +133,7 @@ void mmu_context_switch(struct cpu *cpu);
 
 /*
  * After a MOV to CR0 or CR4 or a WRMSR of EFER that changed a paging bit (PG, WP, PAE, PSE, PGE,
- * PCIDE, SMEP, SMAP, PKE, LA57, NXE, LME), or WRPKRU: mmu_context_switch(), and flushes what
+ * PCIDE, SMEP, SMAP, PKE, LA57, NXE, LME): mmu_context_switch(), and flushes what
  * belongs to the current VPID (SDM Vol. 3A 4.10.4.1).
  */
 void mmu_mode_changed(struct cpu *cpu);

@@ -26,6 +26,7 @@ enum ctx_kind {
 struct space_key {
 	u64 nested_root; /* EPTP, 0 outside nested paging */
 	u32 mode;	 /* paging-mode bits, see space_mode() */
+	u32 pkru;	 /* where protection keys are on */
 	u16 vpid;
 	u16 pcid;
 };
@@ -74,7 +75,6 @@ struct mmu {
 	struct ept_entry ept[EPT_CACHE_SIZE];
 	struct ept_root epts[NEPTS];
 	u16 next_ept, ept_id;
-	u32 pkru; /* what the entries of user pages were made with */
 };
 
 /* A translation as a walk found it. */

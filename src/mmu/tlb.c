@@ -61,8 +61,7 @@ static u32 space_mode(const struct cpu *cpu)
 	mode |= cpu->cr4 & CR4_LA57 ? 64 : 0;
 	mode |= cpu->efer & EFER_NXE ? 128 : 0;
 	mode |= cpu->efer & EFER_LMA ? 256 : 0;
-	if (cpu->cr4 & CR4_PKE)
-		mode |= 512 | cpu->fpu.pkru * 0x9e370001u << 10;
+	mode |= cpu->cr4 & CR4_PKE ? 512 : 0;
 	return mode;
 }
 
@@ -72,6 +71,7 @@ static struct space_key space_key_of(const struct cpu *cpu)
 
 	key.nested_root = cpu->nested.kind == NESTED_NONE ? 0 : cpu->nested.root;
 	key.mode = space_mode(cpu);
+	key.pkru = cpu->cr4 & CR4_PKE ? cpu->fpu.pkru : 0;
 	key.vpid = cpu->vpid;
 	if (cpu->cr4 & CR4_PCIDE && cpu->cr0 & CR0_PG)
 		key.pcid = cpu->cr3 & 0xfff;
@@ -80,13 +80,14 @@ static struct space_key space_key_of(const struct cpu *cpu)
 
 static bool key_equal(const struct space_key *a, const struct space_key *b)
 {
-	return a->nested_root == b->nested_root && a->mode == b->mode && a->vpid == b->vpid &&
-	       a->pcid == b->pcid;
+	return a->nested_root == b->nested_root && a->mode == b->mode && a->pkru == b->pkru &&
+	       a->vpid == b->vpid && a->pcid == b->pcid;
 }
 
 static struct space *space_slot(struct mmu *mmu, const struct space_key *key)
 {
-	u64 h = key->nested_root ^ ((u64)key->vpid << 40) ^ ((u64)key->mode << 16) ^ key->pcid;
+	u64 h = key->nested_root ^ ((u64)key->vpid << 40) ^ ((u64)key->mode << 16) ^ key->pcid ^
+		((u64)key->pkru << 20);
 
 	return &mmu->spaces[(h * 0x9e3779b97f4a7c15ull) >> 58];
 }
