@@ -60,7 +60,7 @@ static enum outcome port_allowed(struct cpu *cpu, u16 port, unsigned size)
 /* An I/O breakpoint traps after the access (SDM Vol. 3B 17.2.4); CR4.DE makes them possible. */
 static void port_breakpoints(struct cpu *cpu, u16 port, unsigned size)
 {
-	static const u8 lens[4] = { 1, 2, 8, 4 };
+	static const u8 lens[4] = {1, 2, 8, 4};
 
 	if (likely(!(cpu->dr[7] & 0xff)) || !(cpu->cr4 & CR4_DE))
 		return;
@@ -96,9 +96,11 @@ static enum outcome io_ask(struct cpu *cpu, const struct insn *i, bool in, bool 
 
 static void user_access(struct cpu *cpu, const struct insn *i, bool write, u32 count)
 {
-	cpu->io.cur = (struct io_access){
-		.addr = port_of(cpu, i), .size = i->size, .write = write, .pio = true, .count = count
-	};
+	cpu->io.cur = (struct io_access){.addr = port_of(cpu, i),
+					 .size = i->size,
+					 .write = write,
+					 .pio = true,
+					 .count = count};
 	cpu->user.kind = USER_IO;
 }
 
@@ -269,8 +271,8 @@ static enum outcome ins_step(struct cpu *cpu, const struct insn *i)
 static enum outcome outs_gather(struct cpu *cpu, const struct insn *i, u64 gva, u64 *n)
 {
 	for (u64 k = 0; k < *n; k++) {
-		enum outcome o = insn_load_at(cpu, i, gva + k * i->size,
-					      cpu->io.data + k * i->size, i->size);
+		enum outcome o = insn_load_at(cpu, i, gva + k * i->size, cpu->io.data + k * i->size,
+					      i->size);
 
 		if (o && k == 0)
 			return o;
@@ -416,9 +418,13 @@ SELECT(outsw, op_outs, 2)
 SELECT(outsd, op_outs, 4)
 
 const struct interp_select interp_io[] = {
-	{ ZYDIS_MNEMONIC_IN, select_in },	{ ZYDIS_MNEMONIC_OUT, select_out },
-	{ ZYDIS_MNEMONIC_INSB, select_insb },	{ ZYDIS_MNEMONIC_INSW, select_insw },
-	{ ZYDIS_MNEMONIC_INSD, select_insd },	{ ZYDIS_MNEMONIC_OUTSB, select_outsb },
-	{ ZYDIS_MNEMONIC_OUTSW, select_outsw }, { ZYDIS_MNEMONIC_OUTSD, select_outsd },
-	{ 0, NULL },
+	{ZYDIS_MNEMONIC_IN, select_in},
+	{ZYDIS_MNEMONIC_OUT, select_out},
+	{ZYDIS_MNEMONIC_INSB, select_insb},
+	{ZYDIS_MNEMONIC_INSW, select_insw},
+	{ZYDIS_MNEMONIC_INSD, select_insd},
+	{ZYDIS_MNEMONIC_OUTSB, select_outsb},
+	{ZYDIS_MNEMONIC_OUTSW, select_outsw},
+	{ZYDIS_MNEMONIC_OUTSD, select_outsd},
+	{0, NULL},
 };

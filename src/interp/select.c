@@ -12,6 +12,7 @@
 static const struct interp_select *const themes[] = {
 	interp_alu,    interp_mov,   interp_shift, interp_muldiv, interp_branch,
 	interp_string, interp_stack, interp_bit,   interp_xchg,	  interp_misc,
+	interp_io,     interp_xsave, interp_vmx,
 };
 
 /* A mnemonic may have a few themes (MOV has general, segment and control registers). */

@@ -210,12 +210,19 @@ SELECT(invept)
 SELECT(invvpid)
 
 const struct interp_select interp_vmx[] = {
-	{ ZYDIS_MNEMONIC_VMXON, select_vmxon },	      { ZYDIS_MNEMONIC_VMXOFF, select_vmxoff },
-	{ ZYDIS_MNEMONIC_VMCLEAR, select_vmclear },   { ZYDIS_MNEMONIC_VMPTRLD, select_vmptrld },
-	{ ZYDIS_MNEMONIC_VMPTRST, select_vmptrst },   { ZYDIS_MNEMONIC_VMREAD, select_vmread },
-	{ ZYDIS_MNEMONIC_VMWRITE, select_vmwrite },   { ZYDIS_MNEMONIC_VMLAUNCH, select_vmlaunch },
-	{ ZYDIS_MNEMONIC_VMRESUME, select_vmresume }, { ZYDIS_MNEMONIC_VMCALL, select_vmcall },
-	{ ZYDIS_MNEMONIC_VMMCALL, select_vmcall },    { ZYDIS_MNEMONIC_VMFUNC, select_vmfunc },
-	{ ZYDIS_MNEMONIC_INVEPT, select_invept },     { ZYDIS_MNEMONIC_INVVPID, select_invvpid },
-	{ 0, NULL },
+	{ZYDIS_MNEMONIC_VMXON, select_vmxon},
+	{ZYDIS_MNEMONIC_VMXOFF, select_vmxoff},
+	{ZYDIS_MNEMONIC_VMCLEAR, select_vmclear},
+	{ZYDIS_MNEMONIC_VMPTRLD, select_vmptrld},
+	{ZYDIS_MNEMONIC_VMPTRST, select_vmptrst},
+	{ZYDIS_MNEMONIC_VMREAD, select_vmread},
+	{ZYDIS_MNEMONIC_VMWRITE, select_vmwrite},
+	{ZYDIS_MNEMONIC_VMLAUNCH, select_vmlaunch},
+	{ZYDIS_MNEMONIC_VMRESUME, select_vmresume},
+	{ZYDIS_MNEMONIC_VMCALL, select_vmcall},
+	{ZYDIS_MNEMONIC_VMMCALL, select_vmcall},
+	{ZYDIS_MNEMONIC_VMFUNC, select_vmfunc},
+	{ZYDIS_MNEMONIC_INVEPT, select_invept},
+	{ZYDIS_MNEMONIC_INVVPID, select_invvpid},
+	{0, NULL},
 };

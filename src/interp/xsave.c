@@ -196,11 +196,13 @@ struct layout {
 
 static struct layout layout_of(u64 comp)
 {
-	struct layout l = { EXT_OFFSET, PKRU_OFFSET, 0 };
+	struct layout l = {EXT_OFFSET, PKRU_OFFSET, 0};
 
 	if (comp & COMPACT)
 		l.pkru = EXT_OFFSET + (comp & XCR0_AVX ? AVX_SIZE : 0);
-	l.end = comp & XCR0_PKRU ? l.pkru + PKRU_SIZE : comp & XCR0_AVX ? l.avx + AVX_SIZE : EXT_OFFSET;
+	l.end = comp & XCR0_PKRU  ? l.pkru + PKRU_SIZE
+		: comp & XCR0_AVX ? l.avx + AVX_SIZE
+				  : EXT_OFFSET;
 	return l;
 }
 
@@ -213,7 +215,8 @@ static enum outcome put(struct cpu *cpu, const struct insn *i, u64 gva, const vo
 	return insn_store_at(cpu, i, gva + off, src, len);
 }
 
-static enum outcome save_legacy(struct cpu *cpu, const struct insn *i, u64 gva, u64 which, bool mxcsr)
+static enum outcome save_legacy(struct cpu *cpu, const struct insn *i, u64 gva, u64 which,
+				bool mxcsr)
 {
 	enum outcome o = OUTCOME_OK;
 	struct image im;
@@ -225,7 +228,7 @@ static enum outcome save_legacy(struct cpu *cpu, const struct insn *i, u64 gva, 
 			o = put(cpu, i, gva, im.b + ST_OFFSET, ST_OFFSET, ST_SIZE);
 	}
 	if (!o && mxcsr) {
-		u32 v[2] = { FPU_MXCSR(&cpu->fpu), MXCSR_VALID };
+		u32 v[2] = {FPU_MXCSR(&cpu->fpu), MXCSR_VALID};
 
 		o = put(cpu, i, gva, v, MXCSR_OFFSET, 8);
 	}
@@ -234,7 +237,8 @@ static enum outcome save_legacy(struct cpu *cpu, const struct insn *i, u64 gva, 
 	return o;
 }
 
-static enum outcome save_extended(struct cpu *cpu, const struct insn *i, u64 gva, u64 which, u64 comp)
+static enum outcome save_extended(struct cpu *cpu, const struct insn *i, u64 gva, u64 which,
+				  u64 comp)
 {
 	struct layout l = layout_of(comp);
 	u64 pkru = cpu->fpu.pkru;
@@ -467,14 +471,21 @@ SELECT(xrstors, op_xrstors, 0)
 SELECT(xrstors64, op_xrstors, X_FORM64)
 
 const struct interp_select interp_xsave[] = {
-	{ ZYDIS_MNEMONIC_FXSAVE, select_fxsave },   { ZYDIS_MNEMONIC_FXSAVE64, select_fxsave64 },
-	{ ZYDIS_MNEMONIC_FXRSTOR, select_fxrstor }, { ZYDIS_MNEMONIC_FXRSTOR64, select_fxrstor64 },
-	{ ZYDIS_MNEMONIC_XSAVE, select_xsave },	    { ZYDIS_MNEMONIC_XSAVE64, select_xsave64 },
-	{ ZYDIS_MNEMONIC_XSAVEOPT, select_xsaveopt },
-	{ ZYDIS_MNEMONIC_XSAVEOPT64, select_xsaveopt64 },
-	{ ZYDIS_MNEMONIC_XSAVEC, select_xsavec },   { ZYDIS_MNEMONIC_XSAVEC64, select_xsavec64 },
-	{ ZYDIS_MNEMONIC_XSAVES, select_xsaves },   { ZYDIS_MNEMONIC_XSAVES64, select_xsaves64 },
-	{ ZYDIS_MNEMONIC_XRSTOR, select_xrstor },   { ZYDIS_MNEMONIC_XRSTOR64, select_xrstor64 },
-	{ ZYDIS_MNEMONIC_XRSTORS, select_xrstors }, { ZYDIS_MNEMONIC_XRSTORS64, select_xrstors64 },
-	{ 0, NULL },
+	{ZYDIS_MNEMONIC_FXSAVE, select_fxsave},
+	{ZYDIS_MNEMONIC_FXSAVE64, select_fxsave64},
+	{ZYDIS_MNEMONIC_FXRSTOR, select_fxrstor},
+	{ZYDIS_MNEMONIC_FXRSTOR64, select_fxrstor64},
+	{ZYDIS_MNEMONIC_XSAVE, select_xsave},
+	{ZYDIS_MNEMONIC_XSAVE64, select_xsave64},
+	{ZYDIS_MNEMONIC_XSAVEOPT, select_xsaveopt},
+	{ZYDIS_MNEMONIC_XSAVEOPT64, select_xsaveopt64},
+	{ZYDIS_MNEMONIC_XSAVEC, select_xsavec},
+	{ZYDIS_MNEMONIC_XSAVEC64, select_xsavec64},
+	{ZYDIS_MNEMONIC_XSAVES, select_xsaves},
+	{ZYDIS_MNEMONIC_XSAVES64, select_xsaves64},
+	{ZYDIS_MNEMONIC_XRSTOR, select_xrstor},
+	{ZYDIS_MNEMONIC_XRSTOR64, select_xrstor64},
+	{ZYDIS_MNEMONIC_XRSTORS, select_xrstors},
+	{ZYDIS_MNEMONIC_XRSTORS64, select_xrstors64},
+	{0, NULL},
 };
