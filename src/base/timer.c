@@ -120,6 +120,7 @@ static int heap_reserve(struct timer_queue *q)
 
 	if (q->count < q->room)
 		return 0;
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): the heap holds pointers */
 	heap = realloc(q->heap, room * sizeof(*heap));
 	if (!heap)
 		return -ENOMEM;

@@ -115,13 +115,13 @@ struct ioevent;
 
 struct irq_vm {
 	pthread_mutex_t lock;
-	_Atomic int mode; /* enum irq_mode */
 	struct timer_queue *timers;
-	struct pic pic;
-	struct ioapic ioapic;
 	struct pit pit;
+	struct ioapic ioapic;
 	struct route_table routing;
+	struct pic pic;
 
+	_Atomic int mode; /* enum irq_mode */
 	u32 bsp;
 	unsigned split_pins;
 	atomic_bool x2apic_format;	/* KVM_X2APIC_API_USE_32BIT_IDS */
@@ -134,14 +134,14 @@ struct irq_vm {
 	_Atomic u64 split_vectors[4];
 
 	/* Readers take nr first; an entry below it is there. */
-	_Atomic u32 nr_lapics;
 	_Atomic(struct lapic *) lapics[IRQ_MAX_VCPUS];
 	_Atomic(struct lapic *) by_id[IRQ_MAX_VCPU_ID];
+	_Atomic u32 nr_lapics;
 
+	bool irqfd_started;
+	int epoll, stop_fd;
 	struct irqfd *irqfds; /* under lock */
 	u64 irqfd_ids;
-	int epoll, stop_fd;
-	bool irqfd_started;
 	pthread_t irqfd_thread;
 
 	pthread_rwlock_t ioevent_lock;

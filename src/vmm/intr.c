@@ -10,6 +10,34 @@ void intr_init(struct intr *intr, const struct kvm_dev *kvm, int vm_fd)
 	pthread_mutex_init(&intr->lock, NULL);
 }
 
+static struct kvm_irq_routing_entry intr_wire(unsigned line, unsigned chip, unsigned pin)
+{
+	return (struct kvm_irq_routing_entry){
+		.gsi = line,
+		.type = KVM_IRQ_ROUTING_IRQCHIP,
+		.u.irqchip = {.irqchip = chip, .pin = pin},
+	};
+}
+
+int intr_route(struct intr *intr)
+{
+	struct {
+		struct kvm_irq_routing head;
+		struct kvm_irq_routing_entry wires[IRQ_LINES + 16];
+	} table = {0};
+	struct kvm_irq_routing_entry *wire = table.wires;
+
+	for (unsigned line = 0; line < IRQ_LINES; line++) {
+		if (line == 2)
+			continue;
+		if (line < 16)
+			*wire++ = intr_wire(line, line / 8, line % 8);
+		*wire++ = intr_wire(line, KVM_IRQCHIP_IOAPIC, line ? line : 2);
+	}
+	table.head.nr = wire - table.wires;
+	return kvmdev_ioctl(intr->kvm, intr->vm_fd, KVM_SET_GSI_ROUTING, &table);
+}
+
 void intr_set(struct intr *intr, unsigned line, unsigned source, bool level)
 {
 	struct kvm_irq_level arg = {.irq = line};

@@ -28,6 +28,11 @@ struct intr {
 /* Prepares all lines low. */
 void intr_init(struct intr *intr, const struct kvm_dev *kvm, int vm_fd);
 /*
+ * Wires the lines as a PC has them, and the MADT says: line n to pin n, but the PIT's line 0 to pin
+ * 2 of the IOAPIC, where the PICs have their cascade. Returns 0 or a negative errno.
+ */
+int intr_route(struct intr *intr);
+/*
  * Raises or lowers a line on behalf of `source` (0 to 63); a shared line is up while one of its
  * sources holds it. Costs nothing when the source's level does not change. Any thread.
  */

@@ -82,6 +82,9 @@ int machine_create(struct machine *m, struct kvm_dev *kvm, const struct machine_
 	if (ret < 0)
 		return ret;
 	intr_init(&m->intr, kvm, m->vm_fd);
+	ret = intr_route(&m->intr);
+	if (ret < 0)
+		return msg_fail(ret, "KVM_SET_GSI_ROUTING: %s", strerror(-ret));
 	ret = machine_create_ram(m, &config->ram);
 	for (unsigned i = 0; !ret && i < config->cpus; i++)
 		ret = machine_cpu_create(m, i);
