@@ -21,11 +21,13 @@ static struct kvm_irq_routing_entry intr_wire(unsigned line, unsigned chip, unsi
 
 int intr_route(struct intr *intr)
 {
-	struct {
-		struct kvm_irq_routing head;
-		struct kvm_irq_routing_entry wires[IRQ_LINES + 16];
-	} table = {0};
-	struct kvm_irq_routing_entry *wire = table.wires;
+	enum { MAX_WIRES = IRQ_LINES + 16 };
+	union {
+		struct kvm_irq_routing table;
+		u8 room[sizeof(struct kvm_irq_routing) +
+			MAX_WIRES * sizeof(struct kvm_irq_routing_entry)];
+	} u = {.room = {0}};
+	struct kvm_irq_routing_entry *wire = u.table.entries;
 
 	for (unsigned line = 0; line < IRQ_LINES; line++) {
 		if (line == 2)
@@ -34,8 +36,8 @@ int intr_route(struct intr *intr)
 			*wire++ = intr_wire(line, line / 8, line % 8);
 		*wire++ = intr_wire(line, KVM_IRQCHIP_IOAPIC, line ? line : 2);
 	}
-	table.head.nr = wire - table.wires;
-	return kvmdev_ioctl(intr->kvm, intr->vm_fd, KVM_SET_GSI_ROUTING, &table);
+	u.table.nr = wire - u.table.entries;
+	return kvmdev_ioctl(intr->kvm, intr->vm_fd, KVM_SET_GSI_ROUTING, &u.table);
 }
 
 void intr_set(struct intr *intr, unsigned line, unsigned source, bool level)
