@@ -39,12 +39,14 @@ cli_main := $(wildcard src/cli/main.c)
 TEST_KINDS := unit api insn guest fuzz
 test_src   := $(foreach k,$(TEST_KINDS),$(wildcard tests/$(k)/*_test.c))
 test_bin   := $(test_src:tests/%.c=$(B)/tests/%)
+# Every tests/guest/NAME/ is a bare-metal guest, run by tests/guest/NAME_test.c.
+guest_elf  := $(patsubst tests/guest/%/link.ld,$(B)/tests/guest/%.elf,$(wildcard tests/guest/*/link.ld))
 archives   := $(B)/libcli.a $(B)/libvmm.a $(B)/libnestkvm.a
 bench_bin  := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
 
 .PHONY: all build setup demo check check-long check-style bench tests install clean help run-checks
 all: $(archives) $(B)/libnestkvm.so $(B)/nestkvm.pc $(if $(cli_main),$(B)/nestkvm) tests
-tests: $(test_bin)
+tests: $(test_bin) $(guest_elf)
 
 help:
 	@echo 'make              build everything into $(B)/ (SAN=1: with sanitizers, into build-san/)'
@@ -118,6 +120,11 @@ $(B)/nestkvm.pc: Makefile
 $(B)/tests/%: tests/%.c $(archives)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(archives) $(LIBS) -lcmocka
+BARE_CFLAGS := -std=gnu11 -O1 -g -ffreestanding -mno-red-zone -mgeneral-regs-only -fno-pic -fno-stack-protector \
+	-fcf-protection=none -nostdlib -static -no-pie -Wl,--build-id=none -Wl,--no-warn-rwx-segments $(WARN)
+$(B)/tests/guest/%.elf: tests/guest/%/link.ld $(wildcard tests/guest/*/*.[chS]) Makefile
+	@mkdir -p $(@D)
+	$(CC) $(BARE_CFLAGS) -T $< -o $@ $(wildcard tests/guest/$*/*.c tests/guest/$*/*.S)
 $(B)/bench/%: bench/%.c $(archives)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(archives) $(LIBS)
