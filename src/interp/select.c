@@ -10,9 +10,9 @@
 #include "interp/handler.h"
 
 static const struct interp_select *const themes[] = {
-	interp_alu,    interp_mov,   interp_shift, interp_muldiv, interp_branch,
-	interp_string, interp_stack, interp_bit,   interp_xchg,	  interp_misc,
-	interp_io,     interp_xsave, interp_vmx,
+	interp_alu,   interp_mov,    interp_shift,   interp_muldiv,  interp_branch, interp_string,
+	interp_stack, interp_bit,    interp_xchg,    interp_misc,    interp_io,	    interp_xsave,
+	interp_vmx,   interp_system, interp_control, interp_farjump,
 };
 
 /* A mnemonic may have a few themes (MOV has general, segment and control registers). */
