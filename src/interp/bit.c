@@ -98,7 +98,7 @@ static enum outcome bit_copy(struct cpu *cpu, const struct insn *i, u64 gva, uns
 	if (i->sub != BIT_TEST && !mmu_probe_write(cpu, gva, i->size))
 		o = mmu_check(cpu, gva, i->size, MMU_WRITE);
 	if (o)
-		return insn_stop(cpu, i, o);
+		return insn_stop_access(cpu, i, o);
 	o = insn_load_at(cpu, i, gva, &v, i->size);
 	if (o)
 		return o;
@@ -148,7 +148,7 @@ BODY bit_lock_body(struct cpu *cpu, const struct insn *i)
 		if (!o)
 			o = mmu_ptr(cpu, gva + bit / 8, 1, MMU_WRITE, &p);
 		if (o)
-			return insn_stop(cpu, i, o);
+			return insn_stop_access(cpu, i, o);
 		if (!p)
 			return insn_split_lock(cpu, i, bit_m_body);
 	} else {

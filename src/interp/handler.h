@@ -140,6 +140,9 @@ static inline enum outcome insn_linear(struct cpu *cpu, const struct insn *i, un
 	return insn_linear_slow(cpu, i, size, write, gva);
 }
 
+/* As insn_stop, for an access of the memory operand: #GP of a stack address becomes #SS. */
+enum outcome insn_stop_access(struct cpu *cpu, const struct insn *i, enum outcome o);
+
 /* What to return after an instruction that has gone a slow way: data breakpoints and other events.
  */
 enum outcome insn_next_slow(struct cpu *cpu, const struct insn *i);

@@ -13,10 +13,7 @@ enum outcome insn_lock_ptr(struct cpu *cpu, const struct insn *i, unsigned size,
 	*p = NULL;
 	if (!o)
 		o = mmu_ptr(cpu, gva, size, MMU_WRITE, p);
-	if (o == OUTCOME_FAULT && cpu->mode == CODE_64 && cpu->fault.kind == FAULT_EXCEPTION &&
-	    cpu->fault.vector == VEC_GP && i->flags & INSN_SEG_SS)
-		cpu->fault.vector = VEC_SS;
-	return likely(!o) ? o : insn_stop(cpu, i, o);
+	return likely(!o) ? o : insn_stop_access(cpu, i, o);
 }
 
 enum outcome insn_split_lock(struct cpu *cpu, const struct insn *i, insn_fn body)

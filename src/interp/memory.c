@@ -18,9 +18,9 @@ enum outcome insn_linear_slow(struct cpu *cpu, const struct insn *i, unsigned si
 }
 
 /* In 64-bit mode a non-canonical address relative to SS is #SS (SDM Vol. 3A 6.15, interrupt 12). */
-static enum outcome access_stop(struct cpu *cpu, const struct insn *i, enum outcome o)
+enum outcome insn_stop_access(struct cpu *cpu, const struct insn *i, enum outcome o)
 {
-	if (o == OUTCOME_FAULT && cpu->fault.kind == FAULT_EXCEPTION &&
+	if (o == OUTCOME_FAULT && cpu->mode == CODE_64 && cpu->fault.kind == FAULT_EXCEPTION &&
 	    cpu->fault.vector == VEC_GP && i->flags & INSN_SEG_SS)
 		cpu->fault.vector = VEC_SS;
 	return insn_stop(cpu, i, o);
@@ -36,7 +36,7 @@ enum outcome insn_load_at(struct cpu *cpu, const struct insn *i, u64 gva, void *
 		return OUTCOME_OK;
 	}
 	o = mmu_read(cpu, gva, dst, size, MMU_READ);
-	return likely(!o) ? o : access_stop(cpu, i, o);
+	return likely(!o) ? o : insn_stop_access(cpu, i, o);
 }
 
 enum outcome insn_store_at(struct cpu *cpu, const struct insn *i, u64 gva, const void *src,
@@ -50,7 +50,7 @@ enum outcome insn_store_at(struct cpu *cpu, const struct insn *i, u64 gva, const
 		return OUTCOME_OK;
 	}
 	o = mmu_write(cpu, gva, src, size, MMU_WRITE);
-	return likely(!o) ? o : access_stop(cpu, i, o);
+	return likely(!o) ? o : insn_stop_access(cpu, i, o);
 }
 
 enum outcome insn_load(struct cpu *cpu, const struct insn *i, void *dst, unsigned size)
@@ -79,7 +79,7 @@ enum outcome insn_load_rmw(struct cpu *cpu, const struct insn *i, void *dst, uns
 	if (!mmu_probe_write(cpu, *gva, size)) {
 		o = mmu_check(cpu, *gva, size, MMU_WRITE);
 		if (o)
-			return access_stop(cpu, i, o);
+			return insn_stop_access(cpu, i, o);
 	}
 	return insn_load_at(cpu, i, *gva, dst, size);
 }

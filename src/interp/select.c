@@ -72,8 +72,8 @@ static u8 register_number(ZydisRegister r)
 }
 
 /*
- * A SIB byte with base 101 and mod 00 has a displacement and no base, whatever REX.B says (SDM Vol. 2A
- * table 2-5). Zydis 4.0 sees R13D as base there when the address size is 32 bits.
+ * A SIB byte with base 101 and mod 00 has a displacement and no base, whatever REX.B says (SDM Vol.
+ * 2A table 2-5). Zydis 4.0 sees R13D as base there when the address size is 32 bits.
  */
 static bool sib_without_base(const struct x86_decoded *d)
 {
