@@ -3,6 +3,7 @@
  * answer. */
 #include <string.h>
 
+#include "cpu/features.h"
 #include "irq/irq.h"
 #include "vcpu/pv.h"
 #include "vcpu/run.h"
@@ -16,6 +17,23 @@ static bool is_x2apic(u32 index)
 
 /* -- MSRs ---------------------------------------------------------------------------------------
  */
+
+#define FEATURE_CONTROL_LOCK  BIT(0)
+#define FEATURE_CONTROL_VMXON BIT(2)
+
+/* Once locked, it stays until reset (SDM Vol. 3C 23.7). */
+static bool feature_control_write(struct cpu *cpu, u64 value, bool host)
+{
+	u64 allowed =
+		FEATURE_CONTROL_LOCK | (cpu_has(cpu, FEATURE_VMX) ? FEATURE_CONTROL_VMXON : 0);
+
+	if (!host && cpu->msr.feature_control & FEATURE_CONTROL_LOCK)
+		return false;
+	if (value & ~allowed)
+		return false;
+	cpu->msr.feature_control = value;
+	return true;
+}
 
 static bool msr_read(struct cpu *cpu, u32 index, u64 *value, bool host)
 {
@@ -31,6 +49,10 @@ static bool msr_read(struct cpu *cpu, u32 index, u64 *value, bool host)
 	}
 	if (is_x2apic(index))
 		return v->lapic && lapic_msr_read(v->lapic, index, value);
+	if (index == MSR_FEATURE_CONTROL && (host || cpu_has(cpu, FEATURE_VMX))) {
+		*value = cpu->msr.feature_control;
+		return true;
+	}
 	if (virt_msr_read(cpu, index, value, host))
 		return true;
 	return pv_msr_read(v, index, value);
@@ -59,6 +81,8 @@ static bool msr_write(struct cpu *cpu, u32 index, u64 value, bool host)
 	}
 	if (is_x2apic(index))
 		return v->lapic && lapic_msr_write(v->lapic, index, value);
+	if (index == MSR_FEATURE_CONTROL && (host || cpu_has(cpu, FEATURE_VMX)))
+		return feature_control_write(cpu, value, host);
 	if (virt_msr_write(cpu, index, value, host))
 		return true;
 	return pv_msr_write(v, index, value);

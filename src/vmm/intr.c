@@ -21,13 +21,11 @@ static struct kvm_irq_routing_entry intr_wire(unsigned line, unsigned chip, unsi
 
 int intr_route(struct intr *intr)
 {
-	enum { MAX_WIRES = IRQ_LINES + 16 };
-	union {
-		struct kvm_irq_routing table;
-		u8 room[sizeof(struct kvm_irq_routing) +
-			MAX_WIRES * sizeof(struct kvm_irq_routing_entry)];
-	} u = {.room = {0}};
-	struct kvm_irq_routing_entry *wire = u.table.entries;
+	struct {
+		struct kvm_irq_routing head;
+		struct kvm_irq_routing_entry wires[IRQ_LINES + 16];
+	} table = {0};
+	struct kvm_irq_routing_entry *wire = table.wires;
 
 	for (unsigned line = 0; line < IRQ_LINES; line++) {
 		if (line == 2)
@@ -36,8 +34,8 @@ int intr_route(struct intr *intr)
 			*wire++ = intr_wire(line, line / 8, line % 8);
 		*wire++ = intr_wire(line, KVM_IRQCHIP_IOAPIC, line ? line : 2);
 	}
-	u.table.nr = wire - u.table.entries;
-	return kvmdev_ioctl(intr->kvm, intr->vm_fd, KVM_SET_GSI_ROUTING, &u.table);
+	table.head.nr = wire - table.wires;
+	return kvmdev_ioctl(intr->kvm, intr->vm_fd, KVM_SET_GSI_ROUTING, &table);
 }
 
 void intr_set(struct intr *intr, unsigned line, unsigned source, bool level)
