@@ -140,7 +140,6 @@ void cpu_msr_reset(struct cpu *cpu)
 	m->ucode_rev = cpu->vendor_amd ? UCODE_AMD : UCODE_INTEL;
 	m->de_cfg = DE_CFG_LFENCE_SERIALIZE;
 	m->mcg_cap = MCG_BANKS;
-	m->mcg_ctl = ~0ull;
 	for (unsigned bank = 0; bank < MCG_BANKS; bank++)
 		m->mc[4 * bank] = ~0ull;
 }
