@@ -10,11 +10,6 @@
 
 #define KVM_NODE "/dev/kvm"
 
-/* A build without the software KVM's ioctls still runs on the kernel's KVM. */
-#pragma weak nestkvm_open
-#pragma weak nestkvm_ioctl
-#pragma weak nestkvm_close
-
 int kvmdev_ioctl(const struct kvm_dev *dev, int fd, unsigned long request, void *arg)
 {
 	int ret;
@@ -83,10 +78,6 @@ static int kvm_open_kernel(struct kvm_dev *dev, const char *node, char *why, siz
 
 static int kvm_open_soft(struct kvm_dev *dev, const char *params, char *why, size_t len)
 {
-	if (!nestkvm_open) {
-		snprintf(why, len, "this build has no software KVM");
-		return -ENOSYS;
-	}
 	dev->soft = true;
 	dev->fd = nestkvm_open(params);
 	if (dev->fd >= 0)
