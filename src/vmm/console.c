@@ -170,35 +170,36 @@ static void console_push_input(struct console *con)
 	memmove(con->in, con->in + taken, con->in_len);
 }
 
-static void console_watch(struct console *con, bool on)
-{
-	if (con->watching == on || con->eof)
-		return;
-	con->watching = on;
-	loop_modify(&con->machine->loop, con->wait_fd, on ? EPOLLIN : 0);
-}
+static void console_on_input(void *opaque, u32 events);
 
-static void console_end_input(struct console *con)
+/*
+ * Watches or not. The descriptor leaves the loop meanwhile: the end of a pipe would be reported
+ * again and again, and there may be data in it that the guest has no room for yet.
+ */
+static int console_watch(struct console *con, bool on)
 {
-	con->eof = true;
-	loop_remove(&con->machine->loop, con->wait_fd);
+	struct loop *loop = &con->machine->loop;
+
+	if (con->watching == on || con->eof || con->in_fd < 0)
+		return 0;
+	con->watching = on;
+	if (on)
+		return loop_add(loop, con->wait_fd, EPOLLIN, console_on_input, con);
+	loop_remove(loop, con->wait_fd);
+	return 0;
 }
 
 static void console_on_input(void *opaque, u32 events)
 {
 	struct console *con = opaque;
-	size_t room = sizeof(con->in) - con->in_len;
 	u8 data[sizeof(con->in)];
-	ssize_t n;
+	ssize_t n = read(con->in_fd, data, sizeof(con->in) - con->in_len);
 
-	if (room && con->watching) {
-		n = read(con->in_fd, data, room);
-		if (n > 0)
-			console_filter(con, data, n);
-		else if (n == 0 || (errno != EINTR && errno != EAGAIN))
-			console_end_input(con);
-	} else if (events & (EPOLLHUP | EPOLLERR)) {
-		console_end_input(con);
+	if (n > 0) {
+		console_filter(con, data, n);
+	} else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
+		console_watch(con, false);
+		con->eof = true;
 	}
 	console_push_input(con);
 	console_watch(con, con->in_len < sizeof(con->in));
@@ -230,17 +231,16 @@ void console_resume_input(struct console *con)
 
 static int console_watch_input(struct console *con)
 {
-	struct loop *loop = &con->machine->loop;
 	int ret;
 
-	con->watching = true;
 	con->wait_fd = con->in_fd;
-	ret = loop_add(loop, con->wait_fd, EPOLLIN, console_on_input, con);
+	ret = console_watch(con, true);
 	if (ret != -EPERM)
 		return ret;
 	/* A plain file is always ready, as is an eventfd that nobody reads. */
 	con->wait_fd = eventfd(1, EFD_CLOEXEC);
-	return loop_add(loop, con->wait_fd, EPOLLIN, console_on_input, con);
+	con->watching = false;
+	return console_watch(con, true);
 }
 
 int console_open(struct console *con, struct machine *m, int in_fd, int out_fd)

@@ -21,6 +21,7 @@ enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_S
 #define LSR_DATA   0x01
 #define LSR_OVER   0x02
 #define LSR_IDLE   0x60 /* transmitter holding register and shifter empty: always */
+#define POLLING	   64	/* so many reads of LSR in a row: the guest waits for input */
 #define MSR_READY  0xb0 /* CTS, DSR, DCD */
 
 static u8 serial_iir(const struct serial *s)
@@ -71,7 +72,10 @@ static u8 serial_read_lsr(struct serial *s)
 {
 	u8 lsr = LSR_IDLE | (s->count ? LSR_DATA : 0) | (s->overrun ? LSR_OVER : 0);
 
-	s->overrun = false;
+	if (s->overrun) {
+		s->overrun = false;
+		serial_update_irq(s);
+	}
 	return lsr;
 }
 
@@ -108,19 +112,32 @@ static u8 serial_read_reg(struct serial *s, unsigned reg)
 	}
 }
 
+/*
+ * A driver that starts throws away what it finds in the FIFO, so input (from a script, perhaps)
+ * waits until the guest enables the interrupt, or polls.
+ */
+static bool serial_wants_input(const struct serial *s)
+{
+	return !(s->mcr & MCR_LOOP) && s->count < SERIAL_FIFO &&
+	       ((s->ier & IER_RX) || s->polls >= POLLING);
+}
+
 static u64 serial_read(void *opaque, u64 reg, unsigned len)
 {
 	struct serial *s = opaque;
-	bool had_data;
+	bool wanted;
 	u8 value;
 
 	pthread_mutex_lock(&s->lock);
-	had_data = s->count;
+	wanted = serial_wants_input(s);
+	if (reg == REG_LSR)
+		s->polls += s->polls < POLLING;
 	value = serial_read_reg(s, reg);
-	if (reg != REG_LSR || had_data)
+	if (reg != REG_LSR)
 		serial_update_irq(s);
+	wanted = (!wanted || reg == REG_DATA) && serial_wants_input(s);
 	pthread_mutex_unlock(&s->lock);
-	if (had_data && reg == REG_DATA && s->con)
+	if (wanted && s->con)
 		console_resume_input(s->con);
 	return value;
 }
@@ -184,11 +201,18 @@ static void serial_write_reg(struct serial *s, unsigned reg, u8 value)
 static void serial_write(void *opaque, u64 reg, unsigned len, u64 value)
 {
 	struct serial *s = opaque;
+	bool wanted;
 
 	pthread_mutex_lock(&s->lock);
+	wanted = serial_wants_input(s);
+	if (reg == REG_DATA)
+		s->polls = 0;
 	serial_write_reg(s, reg, value);
 	serial_update_irq(s);
+	wanted = !wanted && serial_wants_input(s);
 	pthread_mutex_unlock(&s->lock);
+	if (wanted && s->con)
+		console_resume_input(s->con);
 }
 
 static size_t serial_on_input(void *opaque, const u8 *data, size_t len)
@@ -197,7 +221,7 @@ static size_t serial_on_input(void *opaque, const u8 *data, size_t len)
 	size_t n = 0;
 
 	pthread_mutex_lock(&s->lock);
-	while (n < len && !(s->mcr & MCR_LOOP) && serial_push(s, data[n]))
+	while (n < len && serial_wants_input(s) && serial_push(s, data[n]))
 		n++;
 	serial_update_irq(s);
 	pthread_mutex_unlock(&s->lock);

@@ -14,6 +14,7 @@ struct serial {
 	u8 ier, fcr, lcr, mcr, scr, dll, dlm;
 	bool thre_pending; /* transmitter-empty interrupt not yet acknowledged */
 	bool overrun;
+	unsigned polls; /* reads of LSR in a row */
 	u8 fifo[SERIAL_FIFO];
 	unsigned head, count;
 };

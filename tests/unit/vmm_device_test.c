@@ -117,8 +117,26 @@ static void test_serial_fifo_is_bounded(void **state)
 	struct fixture *f = *state;
 	u8 data[SERIAL_FIFO + 10] = {0};
 
+	outb(f, 0x3f9, 0x01);
 	assert_int_equal(f->con.input(f->con.input_opaque, data, sizeof(data)), SERIAL_FIFO);
 	assert_int_equal(f->con.input(f->con.input_opaque, data, sizeof(data)), 0);
+}
+
+/* A guest that polls gets input, too; one that only prints does not lose any. */
+static void test_serial_polling(void **state)
+{
+	struct fixture *f = *state;
+	u8 byte = 'x';
+
+	for (int i = 0; i < 100; i++) {
+		inb(f, 0x3fd);
+		outb(f, 0x3f8, '\n');
+	}
+	assert_int_equal(f->con.input(f->con.input_opaque, &byte, 1), 0);
+	for (int i = 0; i < 100; i++)
+		inb(f, 0x3fd);
+	assert_int_equal(f->con.input(f->con.input_opaque, &byte, 1), 1);
+	assert_int_equal(inb(f, 0x3f8), 'x');
 }
 
 static void test_serial_loopback(void **state)
@@ -381,6 +399,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_serial_output, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_serial_interrupts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_serial_fifo_is_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_serial_polling, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_serial_loopback, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_i8042, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reset_ports, setup, teardown),
