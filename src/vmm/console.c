@@ -11,8 +11,9 @@
 #include "vmm/console.h"
 #include "vmm/msg.h"
 
-#define FLUSH_DELAY_NS 5000000
-#define ESCAPE_KEY     0x01 /* Ctrl-A, as in QEMU and lkvm */
+#define FLUSH_DELAY_NS	5000000
+#define RESUME_DELAY_NS 1000000 /* lets the guest leave its interrupt handler */
+#define ESCAPE_KEY	0x01	/* Ctrl-A, as in QEMU and lkvm */
 
 /* For signal handlers: the terminal is the process's, so this one is global. */
 static struct {
@@ -219,13 +220,13 @@ static void console_on_resume(void *opaque, u32 events)
 
 void console_resume_input(struct console *con)
 {
-	static const struct itimerspec now = {.it_value.tv_nsec = 1};
+	static const struct itimerspec delay = {.it_value.tv_nsec = RESUME_DELAY_NS};
 
 	if (!con->in_len)
 		return;
 	pthread_mutex_lock(&con->lock);
 	con->timer_armed = true;
-	timerfd_settime(con->timer_fd, 0, &now, NULL);
+	timerfd_settime(con->timer_fd, 0, &delay, NULL);
 	pthread_mutex_unlock(&con->lock);
 }
 

@@ -114,12 +114,12 @@ static u8 serial_read_reg(struct serial *s, unsigned reg)
 
 /*
  * A driver that starts throws away what it finds in the FIFO, so input (from a script, perhaps)
- * waits until the guest enables the interrupt, or polls.
+ * waits until the guest enables the interrupt, or polls. And it comes in FIFOs, not in a stream, or
+ * a driver that empties the FIFO in its interrupt handler would never get out of it.
  */
 static bool serial_wants_input(const struct serial *s)
 {
-	return !(s->mcr & MCR_LOOP) && s->count < SERIAL_FIFO &&
-	       ((s->ier & IER_RX) || s->polls >= POLLING);
+	return !(s->mcr & MCR_LOOP) && !s->count && ((s->ier & IER_RX) || s->polls >= POLLING);
 }
 
 static u64 serial_read(void *opaque, u64 reg, unsigned len)
@@ -135,7 +135,7 @@ static u64 serial_read(void *opaque, u64 reg, unsigned len)
 	value = serial_read_reg(s, reg);
 	if (reg != REG_LSR)
 		serial_update_irq(s);
-	wanted = (!wanted || reg == REG_DATA) && serial_wants_input(s);
+	wanted = !wanted && serial_wants_input(s);
 	pthread_mutex_unlock(&s->lock);
 	if (wanted && s->con)
 		console_resume_input(s->con);
@@ -221,8 +221,9 @@ static size_t serial_on_input(void *opaque, const u8 *data, size_t len)
 	size_t n = 0;
 
 	pthread_mutex_lock(&s->lock);
-	while (n < len && serial_wants_input(s) && serial_push(s, data[n]))
-		n++;
+	if (serial_wants_input(s))
+		while (n < len && serial_push(s, data[n]))
+			n++;
 	serial_update_irq(s);
 	pthread_mutex_unlock(&s->lock);
 	return n;
