@@ -220,7 +220,8 @@ BODY sti_body(struct cpu *cpu, const struct insn *i)
 
 /*
  * Interrupts are held off until after the next instruction. Inside a block they are anyway, because
- * only its end looks at events; at the end of one the run loop must step that instruction.
+ * only its end looks at events; at the end of one, or when something waits for IF, the run loop must
+ * step that instruction.
  */
 HANDLER op_sti(struct cpu *cpu, const struct insn *i)
 {
@@ -229,10 +230,9 @@ HANDLER op_sti(struct cpu *cpu, const struct insn *i)
 	if (cpu->rflags_sys & RFLAGS_IF)
 		NEXT(cpu, i);
 	cpu->rflags_sys |= RFLAGS_IF;
-	if (unlikely(cpu->if_events))
-		cpu_event_set(cpu, cpu->if_events);
-	if (likely(!system_last(i)))
+	if (likely(!cpu->if_events && !system_last(i)))
 		NEXT(cpu, i);
+	cpu_event_set(cpu, cpu->if_events);
 	cpu->shadow |= SHADOW_STI;
 	cpu_event_set(cpu, EVENT_STEP);
 	return system_end(cpu, i);

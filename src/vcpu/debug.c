@@ -138,7 +138,6 @@ enum outcome debug_step(struct vcpu *v)
 	struct cpu *cpu = &v->cpu;
 	bool guest_mode = cpu->guest_mode, step = cpu->rflags_sys & RFLAGS_TF || debugger_steps(v);
 	u64 hits = v->restart || v->debug_resume ? 0 : instruction_breakpoints(v);
-	bool rf = cpu->rflags_sys & RFLAGS_RF;
 	enum outcome o;
 
 	v->debug_resume = false;
@@ -151,8 +150,6 @@ enum outcome debug_step(struct vcpu *v)
 		return o;
 	if (guest_mode)
 		virt_stepped(cpu);
-	if (rf)
-		cpu->rflags_sys &= ~RFLAGS_RF;
 	if (step && cpu->guest_mode == guest_mode)
 		cpu->pending_db |= DR6_BS;
 	return o;
