@@ -52,7 +52,7 @@ struct fpu {
 #define FPU_MXCSR(f)  (*(u32 *)&(f)->legacy[24])
 #define FPU_XMM(f, n) (&(f)->legacy[160 + 16 * (n)])
 
-#define FPU_XSAVE_SIZE 836 /* of the standard format with x87, SSE, AVX and PKRU */
+#define FPU_XSAVE_SIZE 840 /* of the standard format with x87, SSE, AVX and PKRU */
 
 /* Why the engine must leave its loop: bits of cpu->events. Set by any thread with cpu_event_set(). */
 #define EVENT_KICK	(1u << 0)  /* leave KVM_RUN with EINTR (signal, immediate_exit) */

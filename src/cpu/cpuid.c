@@ -19,7 +19,7 @@
 static const struct {
 	u8 component;
 	u16 offset, size;
-} xsave_components[] = {{2, 576, 256}, {9, 832, 4}};
+} xsave_components[] = {{2, 576, 256}, {9, 832, 8}};
 
 u32 cpu_xsave_size(u64 mask, bool compacted)
 {

@@ -220,7 +220,7 @@ static void add_xsave(struct list *l)
 	if (xcr0 & XCR0_AVX)
 		add(l, 0xd, 2, true, (struct leaf){{256, 576, 0, 0}});
 	if (xcr0 & XCR0_PKRU)
-		add(l, 0xd, 9, true, (struct leaf){{4, 832, 0, 0}});
+		add(l, 0xd, 9, true, (struct leaf){{8, 832, 0, 0}});
 	for (u32 n = 0; n < 2; n++)
 		add(l, 0x1f, n, true, (struct leaf){{0, 1, n | (n + 1) << 8, 0}});
 }

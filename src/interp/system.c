@@ -255,6 +255,33 @@ BODY ac_body(struct cpu *cpu, const struct insn *i)
 
 SLOW_HANDLER(op_ac, ac_body)
 
+/* -- PKRU -----------------------------------------------------------------------------------------------
+ */
+
+BODY rdpkru_body(struct cpu *cpu, const struct insn *i)
+{
+	if (!(cpu->cr4 & CR4_PKE))
+		return system_ud(cpu, i);
+	if ((u32)cpu->gpr[REG_RCX])
+		return system_gp0(cpu, i);
+	system_set_edx_eax(cpu, cpu->fpu.pkru);
+	return OUTCOME_OK;
+}
+
+BODY wrpkru_body(struct cpu *cpu, const struct insn *i)
+{
+	if (!(cpu->cr4 & CR4_PKE))
+		return system_ud(cpu, i);
+	if ((u32)cpu->gpr[REG_RCX] || (u32)cpu->gpr[REG_RDX])
+		return system_gp0(cpu, i);
+	cpu->fpu.pkru = (u32)cpu->gpr[REG_RAX];
+	mmu_context_switch(cpu);
+	return OUTCOME_OK;
+}
+
+SLOW_HANDLER(op_rdpkru, rdpkru_body)
+SLOW_HANDLER(op_wrpkru, wrpkru_body)
+
 /* -- caches and TLB
  * ------------------------------------------------------------------------------------ */
 
@@ -439,6 +466,8 @@ static const struct {
 	{ZYDIS_MNEMONIC_STI, op_sti, 0},
 	{ZYDIS_MNEMONIC_STAC, op_ac, 1},
 	{ZYDIS_MNEMONIC_CLAC, op_ac, 0},
+	{ZYDIS_MNEMONIC_RDPKRU, op_rdpkru, 0},
+	{ZYDIS_MNEMONIC_WRPKRU, op_wrpkru, 0},
 	{ZYDIS_MNEMONIC_INVD, op_invd, 0},
 	{ZYDIS_MNEMONIC_WBINVD, op_wbinvd, 0},
 	{ZYDIS_MNEMONIC_INVLPG, op_invlpg, 0},
@@ -473,6 +502,6 @@ const struct interp_select interp_system[] = {
 	FORM(CPUID),  FORM(RDTSC),    FORM(RDTSCP),   FORM(RDPID),    FORM(RDPMC),    FORM(RDMSR),
 	FORM(WRMSR),  FORM(HLT),      FORM(MONITOR),  FORM(MWAIT),    FORM(CLI),      FORM(STI),
 	FORM(STAC),   FORM(CLAC),     FORM(INVD),     FORM(WBINVD),   FORM(INVLPG),   FORM(INVPCID),
-	FORM(SWAPGS), FORM(RDFSBASE), FORM(RDGSBASE), FORM(WRFSBASE), FORM(WRGSBASE), FORM(RDRAND),
-	FORM(RDSEED), {0, NULL},
+	FORM(SWAPGS), FORM(RDFSBASE), FORM(RDGSBASE), FORM(WRFSBASE), FORM(WRGSBASE), FORM(RDPKRU),
+	FORM(WRPKRU), FORM(RDRAND),   FORM(RDSEED),   {0, NULL},
 };
