@@ -174,14 +174,16 @@ enum {
 	REG_SELF_IPI = 0x3f0,
 };
 
-#define LVT_MASKED	   BIT(16)
-#define LVT_LEVEL	   BIT(15)
-#define LVT_TIMER_PERIODIC BIT(17)
-#define LVT_TIMER_DEADLINE BIT(18)
-#define SVR_ENABLE	   BIT(8)
-#define SVR_SUPPRESS_EOI   BIT(12) /* no broadcast: software tells the IOAPIC itself */
-#define VERSION_DIRECTED   BIT(24)
-#define ICR_BUSY	   BIT(12)
+#define LVT_MASKED	    BIT(16)
+#define LVT_DELIVERY_STATUS BIT(12)
+#define LVT_REMOTE_IRR	    BIT(14)
+#define LVT_LEVEL	    BIT(15)
+#define LVT_TIMER_PERIODIC  BIT(17)
+#define LVT_TIMER_DEADLINE  BIT(18)
+#define SVR_ENABLE	    BIT(8)
+#define SVR_SUPPRESS_EOI    BIT(12) /* no broadcast: software tells the IOAPIC itself */
+#define VERSION_DIRECTED    BIT(24)
+#define ICR_BUSY	    BIT(12)
 
 /* ESR (SDM Vol. 3A 11.5.3) */
 #define ESR_SEND_ILLEGAL    BIT(5)

@@ -225,6 +225,17 @@ void lapic_mmio_write(struct lapic *l, unsigned offset, unsigned len, u64 val)
 		reg_write(l, offset, val & writable_bits(l, offset));
 }
 
+/*
+ * Bits that x2APIC writes may have set although they do nothing: the read-only delivery status and remote
+ * IRR of the LVT, which Linux writes back when it shuts down.
+ */
+static u32 ignored_bits(unsigned offset)
+{
+	if (offset >= LAPIC_LVT_TIMER && offset <= LAPIC_LVT_ERROR)
+		return LVT_DELIVERY_STATUS | LVT_REMOTE_IRR;
+	return 0;
+}
+
 /* SDM Vol. 3A 11.12.1.3: reserved bits fault; so does anything but 0 to EOI and ESR. */
 bool lapic_msr_write(struct lapic *l, u32 msr, u64 val)
 {
@@ -241,9 +252,9 @@ bool lapic_msr_write(struct lapic *l, u32 msr, u64 val)
 		reg_write(l, offset, val & writable_bits(l, offset));
 		return true;
 	}
-	if (val & ~(u64)writable_bits(l, offset))
+	if (val & ~(u64)(writable_bits(l, offset) | ignored_bits(offset)))
 		return false;
-	reg_write(l, offset, val);
+	reg_write(l, offset, val & writable_bits(l, offset));
 	return true;
 }
 
