@@ -125,6 +125,11 @@ BARE_CFLAGS := -std=gnu11 -O1 -g -ffreestanding -mno-red-zone -mgeneral-regs-onl
 $(B)/tests/guest/%.elf: tests/guest/%/link.ld $(wildcard tests/guest/*/*.[chS]) Makefile
 	@mkdir -p $(@D)
 	$(CC) $(BARE_CFLAGS) -T $< -o $@ $(wildcard tests/guest/$*/*.c tests/guest/$*/*.S)
+# The instruction tests have parts in common.
+insn_lib := $(wildcard tests/insn/lib/*.c)
+$(B)/tests/insn/%: tests/insn/%.c $(insn_lib) $(wildcard tests/insn/lib/*.h) $(archives)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(insn_lib) $(archives) $(LIBS) -lcmocka
 $(B)/bench/%: bench/%.c $(archives)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(archives) $(LIBS)

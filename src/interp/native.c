@@ -94,16 +94,6 @@ static inline enum outcome check_fast(struct cpu *cpu, const struct insn *i)
 	return native_check(cpu, i);
 }
 
-enum outcome native_mem_stop(struct cpu *cpu, const struct insn *i, enum outcome o)
-{
-	struct fault *f = &cpu->fault;
-
-	if (o == OUTCOME_FAULT && f->kind == FAULT_EXCEPTION && f->vector == VEC_GP &&
-	    i->flags & INSN_SEG_SS)
-		f->vector = VEC_SS;
-	return insn_stop(cpu, i, o);
-}
-
 /* -- running a stub -------------------------------------------------------------------------------
  */
 
@@ -170,7 +160,10 @@ static u32 simd_exceptions(struct cpu *cpu, const struct insn *i, void *mem, u32
 	struct saved saved;
 
 	state_save(&saved, cpu);
-	flags = call_with_mxcsr(cpu, i, mem, quiet & ~MXCSR_FTZ) & MXCSR_FLAGS;
+	/* Flush-to-zero counts only while underflow is masked (SDM Vol. 1 10.2.3.3). */
+	if (unmasked & SIMD_UE)
+		quiet &= ~MXCSR_FTZ;
+	flags = call_with_mxcsr(cpu, i, mem, quiet) & MXCSR_FLAGS;
 	state_restore(&saved, cpu);
 	if (unmasked & SIMD_UE) {
 		flags |= call_with_mxcsr(cpu, i, mem, quiet | MXCSR_FTZ) & SIMD_UE;
@@ -211,28 +204,14 @@ static inline enum outcome call_fp(struct cpu *cpu, const struct insn *i, void *
 	return OUTCOME_OK;
 }
 
-static enum outcome call_mmx_fp(struct cpu *cpu, const struct insn *i, void *mem)
-{
-	struct fpu before = cpu->fpu;
-	enum outcome o;
-
-	native_mmx_enter(&cpu->fpu);
-	o = call_fp(cpu, i, mem);
-	if (o != OUTCOME_OK) {
-		FPU_MXCSR(&before) = FPU_MXCSR(&cpu->fpu);
-		cpu->fpu = before;
-	}
-	return o;
-}
-
-static __attribute__((always_inline)) inline enum outcome
-call(struct cpu *cpu, const struct insn *i, void *mem, enum how how)
+ALWAYS_INLINE enum outcome call(struct cpu *cpu, const struct insn *i, void *mem, enum how how)
 {
 	switch (how) {
 	case HOW_FP:
 		return call_fp(cpu, i, mem);
 	case HOW_MMX_FP:
-		return call_mmx_fp(cpu, i, mem);
+		native_mmx_enter(&cpu->fpu); /* whether or not an exception follows */
+		return call_fp(cpu, i, mem);
 	case HOW_MMX:
 		native_mmx_enter(&cpu->fpu);
 		break;
@@ -260,84 +239,100 @@ static enum outcome run_copied(struct cpu *cpu, const struct insn *i, u64 gva, b
 	else
 		o = mmu_read(cpu, gva, copy, i->mem_size, MMU_READ);
 	if (o != OUTCOME_OK)
-		return native_mem_stop(cpu, i, o);
+		return insn_stop_access(cpu, i, o);
 	o = call(cpu, i, copy, how);
-	if (o == OUTCOME_OK && write) {
-		o = mmu_write(cpu, gva, copy, i->mem_size, MMU_WRITE);
-		if (o != OUTCOME_OK)
-			return native_mem_stop(cpu, i, o);
-	}
-	return o;
+	if (o != OUTCOME_OK || !write)
+		return o;
+	o = mmu_write(cpu, gva, copy, i->mem_size, MMU_WRITE);
+	return o == OUTCOME_OK ? o : insn_stop_access(cpu, i, o);
 }
 
-static __attribute__((noinline)) enum outcome run_slow(struct cpu *cpu, const struct insn *i,
-						       u64 gva, bool write, enum how how)
+static bool misaligned(const struct cpu *cpu, const struct insn *i, u64 gva)
 {
-	void *p;
-	enum outcome o = mmu_ptr(cpu, gva, i->mem_size, write ? MMU_WRITE : MMU_READ, &p);
-
-	if (o != OUTCOME_OK)
-		return native_mem_stop(cpu, i, o);
-	return p ? call(cpu, i, p, how) : run_copied(cpu, i, gva, write, how);
+	return gva & i->pad[NATIVE_ALIGN] && !(i->pad[NATIVE_ALIGN_INTEL] && cpu->vendor_amd);
 }
 
-static __attribute__((always_inline)) inline enum outcome
-run_mem(struct cpu *cpu, const struct insn *i, bool write, enum how how)
+/* The complete way to a memory operand. */
+static enum outcome run_slow(struct cpu *cpu, const struct insn *i, bool write, enum how how)
 {
 	enum outcome o;
 	void *p;
 	u64 gva;
 
 	o = insn_linear(cpu, i, i->mem_size, write, &gva);
-	if (unlikely(o != OUTCOME_OK))
-		return o;
-	if (unlikely(gva & i->pad[NATIVE_ALIGN]))
+	if (o != OUTCOME_OK)
+		return insn_stop(cpu, i, o);
+	if (misaligned(cpu, i, gva))
 		return native_fault_gp(cpu, i);
-	p = write ? mmu_probe_write(cpu, gva, i->mem_size) : mmu_probe_read(cpu, gva, i->mem_size);
-	if (likely(p))
-		return call(cpu, i, p, how);
-	return run_slow(cpu, i, gva, write, how);
+	o = mmu_ptr(cpu, gva, i->mem_size, write ? MMU_WRITE : MMU_READ, &p);
+	if (o != OUTCOME_OK)
+		return insn_stop_access(cpu, i, o);
+	return p ? call(cpu, i, p, how) : run_copied(cpu, i, gva, write, how);
 }
 
-static __attribute__((always_inline)) inline enum outcome run(struct cpu *cpu, const struct insn *i,
-							      enum access access, enum how how)
+/* The fast way: NULL sends the handler to the slow one. */
+ALWAYS_INLINE void *probe(struct cpu *cpu, const struct insn *i, bool write)
 {
-	enum outcome o = check_fast(cpu, i);
+	u64 gva;
 
-	if (unlikely(o != OUTCOME_OK))
-		return o;
-	if (access == ACCESS_NONE)
-		o = call(cpu, i, NULL, how);
-	else
-		o = run_mem(cpu, i, access == ACCESS_WRITE, how);
-	if (unlikely(o != OUTCOME_OK))
-		return o;
-	NEXT(cpu, i);
+	if (unlikely(insn_linear(cpu, i, i->mem_size, write, &gva) != OUTCOME_OK ||
+		     gva & i->pad[NATIVE_ALIGN]))
+		return NULL;
+	return write ? mmu_probe_write(cpu, gva, i->mem_size)
+		     : mmu_probe_read(cpu, gva, i->mem_size);
 }
 
-#define HANDLER(name, access, how)                                                                 \
-	static enum outcome name(struct cpu *cpu, const struct insn *i)                            \
+/* Defines handler `name`_reg: no memory operand. */
+#define REG_HANDLER(name, how)                                                                     \
+	static enum outcome name##_reg(struct cpu *cpu, const struct insn *i)                      \
 	{                                                                                          \
-		return run(cpu, i, access, how);                                                   \
+		enum outcome o = check_fast(cpu, i);                                               \
+                                                                                                   \
+		if (likely(o == OUTCOME_OK))                                                       \
+			o = call(cpu, i, NULL, how);                                               \
+		if (unlikely(o != OUTCOME_OK))                                                     \
+			return o;                                                                  \
+		NEXT(cpu, i);                                                                      \
 	}
 
-HANDLER(native_reg, ACCESS_NONE, HOW_PLAIN)
-HANDLER(native_read, ACCESS_READ, HOW_PLAIN)
-HANDLER(native_write, ACCESS_WRITE, HOW_PLAIN)
-HANDLER(native_reg_fp, ACCESS_NONE, HOW_FP)
-HANDLER(native_read_fp, ACCESS_READ, HOW_FP)
-HANDLER(native_write_fp, ACCESS_WRITE, HOW_FP)
-HANDLER(native_reg_mmx, ACCESS_NONE, HOW_MMX)
-HANDLER(native_read_mmx, ACCESS_READ, HOW_MMX)
-HANDLER(native_write_mmx, ACCESS_WRITE, HOW_MMX)
-HANDLER(native_reg_mmx_fp, ACCESS_NONE, HOW_MMX_FP)
-HANDLER(native_read_mmx_fp, ACCESS_READ, HOW_MMX_FP)
+/* Defines a handler that reads or writes memory. */
+#define MEM_HANDLER(name, write, how)                                                              \
+	BODY name##_body(struct cpu *cpu, const struct insn *i)                                    \
+	{                                                                                          \
+		return run_slow(cpu, i, write, how);                                               \
+	}                                                                                          \
+	static enum outcome name(struct cpu *cpu, const struct insn *i)                            \
+	{                                                                                          \
+		enum outcome o = check_fast(cpu, i);                                               \
+		void *p;                                                                           \
+                                                                                                   \
+		if (unlikely(o != OUTCOME_OK))                                                     \
+			return o;                                                                  \
+		p = probe(cpu, i, write);                                                          \
+		if (unlikely(!p))                                                                  \
+			return insn_slow(cpu, i, name##_body);                                     \
+		o = call(cpu, i, p, how);                                                          \
+		if (unlikely(o != OUTCOME_OK))                                                     \
+			return o;                                                                  \
+		NEXT(cpu, i);                                                                      \
+	}
+
+#define HANDLERS(name, how)                                                                        \
+	REG_HANDLER(name, how)                                                                     \
+	MEM_HANDLER(name##_read, false, how)                                                       \
+	MEM_HANDLER(name##_write, true, how)
+
+HANDLERS(plain, HOW_PLAIN)
+HANDLERS(fp, HOW_FP)
+HANDLERS(mmx, HOW_MMX)
+REG_HANDLER(mmx_fp, HOW_MMX_FP)
+MEM_HANDLER(mmx_fp_read, false, HOW_MMX_FP)
 
 static const insn_fn handlers[4][3] = {
-	[HOW_PLAIN] = {native_reg, native_read, native_write},
-	[HOW_FP] = {native_reg_fp, native_read_fp, native_write_fp},
-	[HOW_MMX] = {native_reg_mmx, native_read_mmx, native_write_mmx},
-	[HOW_MMX_FP] = {native_reg_mmx_fp, native_read_mmx_fp, NULL},
+	[HOW_PLAIN] = {plain_reg, plain_read, plain_write},
+	[HOW_FP] = {fp_reg, fp_read, fp_write},
+	[HOW_MMX] = {mmx_reg, mmx_read, mmx_write},
+	[HOW_MMX_FP] = {mmx_fp_reg, mmx_fp_read, NULL},
 };
 
 /* -- selection ------------------------------------------------------------------------------------
@@ -435,6 +430,7 @@ static enum access select_memory(const struct x86_decoded *d, struct insn *i)
 			continue;
 		i->mem_size = (u8)(op->size / 8);
 		i->pad[NATIVE_ALIGN] = align_mask(d, i->mem_size);
+		i->pad[NATIVE_ALIGN_INTEL] = d->insn.meta.isa_set == ZYDIS_ISA_SET_SHA;
 		return op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE ? ACCESS_WRITE : ACCESS_READ;
 	}
 	return ACCESS_NONE;
@@ -456,9 +452,9 @@ static bool select_vector(const struct x86_decoded *d, struct insn *i)
 
 bool interp_native_select(const struct x86_decoded *d, struct insn *i)
 {
+	if (native_select_x87(d, i))
+		return true;
 	if (!native_host_has(d))
 		return false;
-	if (native_select_misc(d, i) || native_select_lane(d, i) || native_select_x87(d, i))
-		return true;
-	return select_vector(d, i);
+	return native_select_misc(d, i) || native_select_lane(d, i) || select_vector(d, i);
 }

@@ -17,7 +17,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "interp/handler.h"
+#include "interp/access.h"
 
 /* `mem`: host memory of the instruction's memory operand, all of it accessible; or NULL. */
 typedef void (*native_fn)(struct cpu *cpu, const struct insn *i, void *mem);
@@ -36,10 +36,14 @@ enum native_class {
 	NATIVE_X87,
 };
 
-/* insn.pad[]: the fourth register operand; the mask of an alignment check; x87: the opcode. */
-#define NATIVE_OP3   0
-#define NATIVE_ALIGN 1
-#define NATIVE_FOP   2 /* two bytes */
+/*
+ * insn.pad[]: the fourth register operand; the mask of an alignment check; whether only Intel's CPUs make
+ * that check (SHA); x87: the opcode, two bytes.
+ */
+#define NATIVE_OP3	   0
+#define NATIVE_ALIGN	   1
+#define NATIVE_ALIGN_INTEL 2
+#define NATIVE_FOP	   2
 
 #define MXCSR_FLAGS 0x003fu
 #define MXCSR_DAZ   0x0040u
@@ -81,9 +85,6 @@ native_fn native_emit_x87(const struct x86_decoded *d);
 /* Whether the instruction may run now: OUTCOME_OK, or #UD, #NM, #MF with cpu->rip exact. */
 enum outcome native_check(struct cpu *cpu, const struct insn *i);
 
-/* Ends the instruction with a fault of its memory operand: #GP becomes #SS for stack accesses. */
-enum outcome native_mem_stop(struct cpu *cpu, const struct insn *i, enum outcome o);
-
 static inline enum outcome native_fault(struct cpu *cpu, const struct insn *i, u8 vector)
 {
 	return insn_stop(cpu, i, cpu_fault(cpu, vector));
@@ -99,20 +100,6 @@ static inline bool native_x87_pending(const struct fpu *f)
 {
 	return FPU_FSW(f) & ~FPU_FCW(f) & FSW_FLAGS;
 }
-
-/*
- * A handler that does `work` and goes on. The work is a function of its own because a handler with
- * address-taken locals could not end in a tail call.
- */
-#define NATIVE_HANDLER(name, work)                                                                 \
-	static enum outcome name(struct cpu *cpu, const struct insn *i)                            \
-	{                                                                                          \
-		enum outcome work_o = work(cpu, i);                                                \
-                                                                                                   \
-		if (unlikely(work_o != OUTCOME_OK))                                                \
-			return work_o;                                                             \
-		NEXT(cpu, i);                                                                      \
-	}
 
 /* -- the themes: each sets i->fn, or returns false -----------------------------------------------
  */

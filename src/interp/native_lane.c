@@ -42,7 +42,7 @@ static enum outcome lane_read(struct cpu *cpu, const struct insn *i, u64 gva, u8
 		return OUTCOME_OK;
 	}
 	o = mmu_read(cpu, gva, dst, elem, MMU_READ);
-	return o == OUTCOME_OK ? o : native_mem_stop(cpu, i, o);
+	return o == OUTCOME_OK ? o : insn_stop_access(cpu, i, o);
 }
 
 /* -- VMASKMOVPS, VMASKMOVPD, VPMASKMOVD, VPMASKMOVQ: dst vector, src vector, reg mask
@@ -63,11 +63,11 @@ static enum outcome run_mask_load(struct cpu *cpu, const struct insn *i)
 		if (lane_on(mask, n, elem))
 			o = lane_read(cpu, i, gva + n * elem, v + n * elem, elem);
 	if (o != OUTCOME_OK)
-		return o;
+		return insn_stop(cpu, i, o);
 	vec_set(cpu, i->dst, v);
 	return OUTCOME_OK;
 }
-NATIVE_HANDLER(do_mask_load, run_mask_load)
+SLOW_HANDLER(do_mask_load, run_mask_load)
 
 /* Stores the lanes of v that are on, or none of them. */
 static enum outcome lanes_store(struct cpu *cpu, const struct insn *i, u64 gva, const u8 *v,
@@ -82,7 +82,7 @@ static enum outcome lanes_store(struct cpu *cpu, const struct insn *i, u64 gva, 
 	for (unsigned n = 0; n < lanes && o == OUTCOME_OK; n++)
 		if (lane_on(mask, n, elem))
 			o = mmu_write(cpu, gva + n * elem, v + n * elem, elem, MMU_WRITE);
-	return o == OUTCOME_OK ? o : native_mem_stop(cpu, i, o);
+	return o == OUTCOME_OK ? o : insn_stop_access(cpu, i, o);
 }
 
 static enum outcome run_mask_store(struct cpu *cpu, const struct insn *i)
@@ -98,11 +98,9 @@ static enum outcome run_mask_store(struct cpu *cpu, const struct insn *i)
 	o = insn_linear(cpu, i, i->pad[LANE_BYTES], true, &gva);
 	if (o == OUTCOME_OK)
 		o = lanes_store(cpu, i, gva, v, mask);
-	if (o != OUTCOME_OK)
-		return o;
-	return OUTCOME_OK;
+	return o == OUTCOME_OK ? o : insn_stop(cpu, i, o);
 }
-NATIVE_HANDLER(do_mask_store, run_mask_store)
+SLOW_HANDLER(do_mask_store, run_mask_store)
 
 /* -- MASKMOVDQU, MASKMOVQ: bytes to [rDI]; src vector, reg mask
  * --------------------------------------- */
@@ -129,16 +127,14 @@ static enum outcome run_maskmov_bytes(struct cpu *cpu, const struct insn *i)
 	if (o != OUTCOME_OK)
 		return o;
 	byte_operands(cpu, i, v, mask);
+	if (i->sub == NATIVE_MMX)
+		native_mmx_enter(&cpu->fpu); /* even if the store faults */
 	o = insn_linear(cpu, i, i->pad[LANE_BYTES], true, &gva);
 	if (o == OUTCOME_OK)
 		o = lanes_store(cpu, i, gva, v, mask);
-	if (o != OUTCOME_OK)
-		return o;
-	if (i->sub == NATIVE_MMX)
-		native_mmx_enter(&cpu->fpu);
-	return OUTCOME_OK;
+	return o == OUTCOME_OK ? o : insn_stop(cpu, i, o);
 }
-NATIVE_HANDLER(do_maskmov_bytes, run_maskmov_bytes)
+SLOW_HANDLER(do_maskmov_bytes, run_maskmov_bytes)
 
 /* -- gathers: dst vector, reg mask, index register in NATIVE_FOP
  * --------------------------------------- */
@@ -172,7 +168,7 @@ static enum outcome gather_linear(struct cpu *cpu, const struct insn *i, unsigne
 	one.scale = 0;
 	o = insn_linear(cpu, &one, i->pad[LANE_ELEM], false, gva);
 	cpu->gpr[REG_ZERO] = 0;
-	return o;
+	return o == OUTCOME_OK ? o : insn_stop(cpu, i, o);
 }
 
 /* Each lane that is done shows in the destination and in the mask (SDM Vol. 2C VGATHERDPS). */
@@ -215,7 +211,7 @@ static enum outcome run_gather(struct cpu *cpu, const struct insn *i)
 	vec_set(cpu, i->reg, zero);
 	return OUTCOME_OK;
 }
-NATIVE_HANDLER(do_gather, run_gather)
+SLOW_HANDLER(do_gather, run_gather)
 
 /* -- selection
  * ------------------------------------------------------------------------------------------ */

@@ -22,13 +22,13 @@ static enum outcome run_clflush(struct cpu *cpu, const struct insn *i)
 
 	o = insn_linear(cpu, i, 1, false, &gva);
 	if (o != OUTCOME_OK)
-		return o;
+		return insn_stop(cpu, i, o);
 	o = mmu_check(cpu, gva, 1, MMU_READ);
 	if (o != OUTCOME_OK)
-		return native_mem_stop(cpu, i, o);
+		return insn_stop_access(cpu, i, o);
 	return OUTCOME_OK;
 }
-NATIVE_HANDLER(do_clflush, run_clflush)
+SLOW_HANDLER(do_clflush, run_clflush)
 
 static enum outcome run_ldmxcsr(struct cpu *cpu, const struct insn *i)
 {
@@ -40,16 +40,16 @@ static enum outcome run_ldmxcsr(struct cpu *cpu, const struct insn *i)
 		return o;
 	o = insn_linear(cpu, i, 4, false, &gva);
 	if (o != OUTCOME_OK)
-		return o;
+		return insn_stop(cpu, i, o);
 	o = mmu_read(cpu, gva, &v, 4, MMU_READ);
 	if (o != OUTCOME_OK)
-		return native_mem_stop(cpu, i, o);
+		return insn_stop_access(cpu, i, o);
 	if (v & ~MXCSR_VALID)
 		return native_fault_gp(cpu, i);
 	FPU_MXCSR(&cpu->fpu) = v;
 	return OUTCOME_OK;
 }
-NATIVE_HANDLER(do_ldmxcsr, run_ldmxcsr)
+SLOW_HANDLER(do_ldmxcsr, run_ldmxcsr)
 
 static enum outcome run_stmxcsr(struct cpu *cpu, const struct insn *i)
 {
@@ -60,13 +60,13 @@ static enum outcome run_stmxcsr(struct cpu *cpu, const struct insn *i)
 		return o;
 	o = insn_linear(cpu, i, 4, true, &gva);
 	if (o != OUTCOME_OK)
-		return o;
+		return insn_stop(cpu, i, o);
 	o = mmu_write(cpu, gva, &FPU_MXCSR(&cpu->fpu), 4, MMU_WRITE);
 	if (o != OUTCOME_OK)
-		return native_mem_stop(cpu, i, o);
+		return insn_stop_access(cpu, i, o);
 	return OUTCOME_OK;
 }
-NATIVE_HANDLER(do_stmxcsr, run_stmxcsr)
+SLOW_HANDLER(do_stmxcsr, run_stmxcsr)
 
 /* Outside 64-bit mode only registers 0 to 7 are cleared (SDM Vol. 2C VZEROALL). */
 static unsigned vector_registers(const struct cpu *cpu)

@@ -105,11 +105,11 @@ static enum outcome x87_load(struct cpu *cpu, const struct insn *i, void *dst, u
 
 	o = insn_linear(cpu, i, size, false, &gva);
 	if (o != OUTCOME_OK)
-		return o;
+		return insn_stop(cpu, i, o);
 	for (unsigned n = 0; n < size; n += CHUNK) {
 		o = mmu_read(cpu, gva + n, (u8 *)dst + n, MIN(size - n, CHUNK), MMU_READ);
 		if (o != OUTCOME_OK)
-			return native_mem_stop(cpu, i, o);
+			return insn_stop_access(cpu, i, o);
 	}
 	return OUTCOME_OK;
 }
@@ -121,11 +121,11 @@ static enum outcome x87_store(struct cpu *cpu, const struct insn *i, const void 
 
 	o = insn_linear(cpu, i, size, true, &gva);
 	if (o != OUTCOME_OK)
-		return o;
+		return insn_stop(cpu, i, o);
 	o = mmu_check(cpu, gva, size, MMU_WRITE);
 	for (unsigned n = 0; n < size && o == OUTCOME_OK; n += CHUNK)
 		o = mmu_write(cpu, gva + n, (const u8 *)src + n, MIN(size - n, CHUNK), MMU_WRITE);
-	return o == OUTCOME_OK ? o : native_mem_stop(cpu, i, o);
+	return o == OUTCOME_OK ? o : insn_stop_access(cpu, i, o);
 }
 
 /* -- the environment in memory (SDM Vol. 1 8.1.10): four layouts of seven words or dwords
@@ -257,7 +257,7 @@ static enum outcome run_fldcw(struct cpu *cpu, const struct insn *i)
 	x87_set_fcw(&cpu->fpu, v);
 	return OUTCOME_OK;
 }
-NATIVE_HANDLER(do_fldcw, run_fldcw)
+SLOW_HANDLER(do_fldcw, run_fldcw)
 
 static enum outcome do_fnstcw(struct cpu *cpu, const struct insn *i)
 {
@@ -285,7 +285,7 @@ static enum outcome run_fldenv(struct cpu *cpu, const struct insn *i)
 	env_set(cpu, i->size, env);
 	return OUTCOME_OK;
 }
-NATIVE_HANDLER(do_fldenv, run_fldenv)
+SLOW_HANDLER(do_fldenv, run_fldenv)
 
 static enum outcome run_fnstenv(struct cpu *cpu, const struct insn *i)
 {
@@ -297,7 +297,7 @@ static enum outcome run_fnstenv(struct cpu *cpu, const struct insn *i)
 	x87_set_fcw(&cpu->fpu, FPU_FCW(&cpu->fpu) | FSW_FLAGS);
 	return OUTCOME_OK;
 }
-NATIVE_HANDLER(do_fnstenv, run_fnstenv)
+SLOW_HANDLER(do_fnstenv, run_fnstenv)
 
 static enum outcome run_frstor(struct cpu *cpu, const struct insn *i)
 {
@@ -311,7 +311,7 @@ static enum outcome run_frstor(struct cpu *cpu, const struct insn *i)
 		memcpy(FPU_ST(&cpu->fpu, n), image + env_size + 10 * n, 10);
 	return OUTCOME_OK;
 }
-NATIVE_HANDLER(do_frstor, run_frstor)
+SLOW_HANDLER(do_frstor, run_frstor)
 
 static enum outcome run_fnsave(struct cpu *cpu, const struct insn *i)
 {
@@ -326,7 +326,7 @@ static enum outcome run_fnsave(struct cpu *cpu, const struct insn *i)
 	x87_init(&cpu->fpu);
 	return OUTCOME_OK;
 }
-NATIVE_HANDLER(do_fnsave, run_fnsave)
+SLOW_HANDLER(do_fnsave, run_fnsave)
 
 /* -- arithmetic
  * ------------------------------------------------------------------------------------- */
@@ -363,7 +363,7 @@ static enum outcome run_x87_read(struct cpu *cpu, const struct insn *i)
 	x87_run(cpu, i, operand);
 	return OUTCOME_OK;
 }
-NATIVE_HANDLER(do_x87_read, run_x87_read)
+SLOW_HANDLER(do_x87_read, run_x87_read)
 
 /* An unmasked exception other than precision prevents the store (SDM Vol. 1 8.5). */
 static bool x87_stored(const struct fpu *f)
@@ -379,22 +379,24 @@ static enum outcome run_x87_write(struct cpu *cpu, const struct insn *i)
 	u64 gva;
 
 	TRY(native_check(cpu, i));
-	TRY(insn_linear(cpu, i, i->mem_size, true, &gva));
+	o = insn_linear(cpu, i, i->mem_size, true, &gva);
+	if (o != OUTCOME_OK)
+		return insn_stop(cpu, i, o);
 	o = mmu_check(cpu, gva, i->mem_size, MMU_WRITE);
 	if (o != OUTCOME_OK)
-		return native_mem_stop(cpu, i, o);
+		return insn_stop_access(cpu, i, o);
 	before = cpu->fpu;
 	x87_run(cpu, i, operand);
 	if (x87_stored(&cpu->fpu)) {
 		o = mmu_write(cpu, gva, operand, i->mem_size, MMU_WRITE);
 		if (o != OUTCOME_OK) {
 			cpu->fpu = before;
-			return native_mem_stop(cpu, i, o);
+			return insn_stop_access(cpu, i, o);
 		}
 	}
 	return OUTCOME_OK;
 }
-NATIVE_HANDLER(do_x87_write, run_x87_write)
+SLOW_HANDLER(do_x87_write, run_x87_write)
 
 /* -- selection
  * -------------------------------------------------------------------------------------- */
@@ -446,11 +448,12 @@ static insn_fn memory_handler(const struct x86_decoded *d, struct insn *i)
 	return do_x87_reg;
 }
 
+/* By opcode: the ISA sets of FISTTP and FCOMI are those of the time when they came. */
 static bool is_x87(const struct x86_decoded *d)
 {
-	return d->insn.meta.isa_set == ZYDIS_ISA_SET_X87 ||
-	       d->insn.meta.isa_set == ZYDIS_ISA_SET_FCMOV ||
-	       d->insn.meta.isa_set == ZYDIS_ISA_SET_SSE3X87;
+	return d->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+	       d->insn.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&
+	       ((d->insn.opcode & 0xf8) == 0xd8 || d->insn.mnemonic == ZYDIS_MNEMONIC_FWAIT);
 }
 
 bool native_select_x87(const struct x86_decoded *d, struct insn *i)

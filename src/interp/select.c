@@ -71,26 +71,15 @@ static u8 register_number(ZydisRegister r)
 	return id < 0 ? 0 : (u8)id;
 }
 
-/*
- * A SIB byte with base 101 and mod 00 has a displacement and no base, whatever REX.B says (SDM Vol.
- * 2A table 2-5). Zydis 4.0 sees R13D as base there when the address size is 32 bits.
- */
-static bool sib_without_base(const struct x86_decoded *d)
-{
-	return d->insn.raw.sib.offset && !d->insn.raw.modrm.mod && d->insn.raw.sib.base == 5;
-}
-
 static void fill_mem(const struct x86_decoded *d, const ZydisDecodedOperand *op, struct insn *i)
 {
-	bool no_base = sib_without_base(d);
-
 	i->flags |= INSN_MEM;
 	i->mem_size = op->size / 8;
 	i->seg = segment_number(op->mem.segment);
-	i->base = no_base ? 8 * REG_ZERO : gpr_offset(op->mem.base);
+	i->base = gpr_offset(op->mem.base);
 	i->index = gpr_offset(op->mem.index);
 	i->scale = op->mem.scale ? __builtin_ctz(op->mem.scale) : 0;
-	i->disp = (s32)(no_base ? d->insn.raw.disp.value : op->mem.disp.value);
+	i->disp = (s32)op->mem.disp.value;
 	if (op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP) {
 		i->base = 8 * REG_PAGE;
 		i->disp += d->off + d->insn.length;
