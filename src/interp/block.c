@@ -337,11 +337,14 @@ static enum outcome page_get(struct cpu *cpu, u64 lin, struct code_page **page)
 
 	*page = fresh ? NULL : page_find(in, hva);
 	if (!*page) {
-		o = mmu_fetch(cpu, lin & PAGE_MASK, &gpa, &hva);
+		/* Faults name the address of the instruction, not of its page. */
+		o = mmu_fetch(cpu, lin, &gpa, &hva);
 		if (o)
 			return o;
 		if (!hva)
 			return fetch_failed(cpu);
+		gpa &= PAGE_MASK;
+		hva -= lin & ~PAGE_MASK;
 		if (in->used + sizeof(struct code_page) + 2 * BLOCK_MAX_SIZE > BLOCK_ARENA_SIZE)
 			block_flush(in);
 		*page = page_make(cpu, gpa, hva);
@@ -362,13 +365,8 @@ enum outcome block_get(struct cpu *cpu, u64 lin, struct block **b)
 	if (in->used + sizeof(struct code_page) + 2 * BLOCK_MAX_SIZE > BLOCK_ARENA_SIZE)
 		block_flush(in);
 	o = page_get(cpu, lin, &page);
-	if (o) {
-		/* #PF names the address of the instruction, not of its page. */
-		if (o == OUTCOME_FAULT && cpu->fault.vector == VEC_PF &&
-		    cpu->fault.cr2 == (lin & PAGE_MASK))
-			cpu->fault.cr2 = lin;
+	if (o)
 		return o;
-	}
 	*b = block_find(in, block_key(page->hva + (lin & (PAGE_SIZE - 1)), cpu->mode));
 	return *b ? OUTCOME_OK : block_make(cpu, page, lin, b);
 }

@@ -176,7 +176,13 @@ int event_shutdown(struct vcpu *v)
  */
 
 /* Both directions: everything that is pending is to be asked for anew. */
-#define MODE_EVENTS (EVENT_IRQ | EVENT_NMI | EVENT_VMX)
+static void mode_changed(struct vcpu *v)
+{
+	u32 nmi = atomic_load_explicit(&v->nmi_pending, memory_order_relaxed) ? EVENT_NMI : 0;
+
+	v->cpu.if_events = 0;
+	cpu_event_set(&v->cpu, EVENT_IRQ | EVENT_VMX | nmi);
+}
 
 static void preempt_update(struct vcpu *v)
 {
@@ -193,8 +199,7 @@ static void preempt_update(struct vcpu *v)
 
 void event_vmentry(struct vcpu *v)
 {
-	v->cpu.if_events = 0;
-	cpu_event_set(&v->cpu, MODE_EVENTS);
+	mode_changed(v);
 	preempt_update(v);
 	if (v->cpu.guest_mode && virt_entered_halted(&v->cpu))
 		v->cpu.halted = true;
@@ -207,8 +212,7 @@ int event_vmexit(struct vcpu *v)
 	v->stats.vmexits++;
 	v->cpu.halted = false;
 	v->cpu.pending_db = 0;
-	v->cpu.if_events = 0;
-	cpu_event_set(&v->cpu, MODE_EVENTS);
+	mode_changed(v);
 	preempt_update(v);
 	if (o == OUTCOME_SHUTDOWN)
 		return exit_reason(v, KVM_EXIT_SHUTDOWN);

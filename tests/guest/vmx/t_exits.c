@@ -151,6 +151,27 @@ static void msr_bitmap(void)
 	EXPECT_EXIT(EXIT_VMCALL);
 }
 
+/*
+ * Text that L2 itself puts out, not intercepted. At the end of the line the VMM saves and restores the nested
+ * state, and L2 must not notice.
+ */
+L2_CODE(l2_text, "mov $'#', %al\n out %al, $0xe9\n mov $10, %al\n out %al, $0xe9\n" VMCALL_NEXT);
+
+static void saved_and_restored(void)
+{
+	ENTER_AT(l2_text);
+	vm_clear(CPU_CONTROLS, BIT(24));
+	vmwrite(CR0_MASK, BIT(3));
+	vmwrite(EXCEPTION_BITMAP, BIT(6));
+	l2.r13 = 0x1313;
+	EXPECT_EXIT(EXIT_VMCALL);
+	CHECK_EQ(l2.rax, 10);
+	CHECK_EQ(l2.r13, 0x1313);
+	CHECK_EQ(vmread(GUEST_RIP), (u64)l2_text + 8);
+	CHECK_EQ(vmread(CR0_MASK), BIT(3));
+	CHECK_EQ(READ_CR(3), vmread(HOST_CR3));
+}
+
 void test_exits(void)
 {
 	static const u8 reasons[] = {EXIT_CPUID,  EXIT_HLT,  EXIT_RDMSR, EXIT_WRMSR,
@@ -159,6 +180,7 @@ void test_exits(void)
 	u64 rip = (u64)l2_simple;
 
 	ENTER_AT(l2_simple);
+	vm_set(GUEST_CR4, BIT(18)); /* OSXSAVE, for XSETBV */
 	l2.rbx = 0x1234;
 	l2.r15 = 0x5678;
 	for (unsigned i = 0; i < sizeof(reasons); i++) {
@@ -188,6 +210,7 @@ void test_exits(void)
 	controlled_exits();
 	disabled_instructions();
 	msr_bitmap();
+	saved_and_restored();
 }
 
 /* -- control registers, DR7, TSC ------------------------------------------------------------------------ */
