@@ -108,7 +108,12 @@ static int write_it(const struct args *args, const struct kernel *kernel)
 
 	for (unsigned i = 1; i <= args->depth; i++)
 		config.level[i] = (struct level_config){
-			.kernel = kernel, .cpu = "host", .accel = "kvm", .mem_mib = 512, .cpus = 1};
+			.kernel = kernel,
+			.cpu = "host",
+			.accel = "kvm",
+			.mem_mib = initramfs_level_mem(args->depth, i, INITRAMFS_TOP_MIB),
+			.cpus = 1,
+		};
 	return initramfs_write(&config, 1, args->output) < 0 ? EXIT_FAILED : EXIT_OK;
 }
 

@@ -11,11 +11,8 @@
 #include "cli/run.h"
 #include "vmm/msg.h"
 
-#define DEFAULT_CPU	   "Haswell-noTSX-IBRS,vmx=on"
-#define DEFAULT_TIMEOUT_S  600
-#define DEFAULT_MEM_MIB	   1024 /* of level 1; more for each further level */
-#define DEFAULT_TOP_MIB	   256	/* of the highest level */
-#define MORE_PER_LEVEL_MIB 512
+#define DEFAULT_CPU	  "Haswell-noTSX-IBRS,vmx=on"
+#define DEFAULT_TIMEOUT_S 600
 
 static const char help[] =
 	"usage: nestkvm demo [OPTIONS]\n"
@@ -194,11 +191,10 @@ static int parse(int argc, char **argv, struct args *args, struct demo *demo)
 	return 0;
 }
 
-/* Each level needs room for the next one's memory, kernel and initramfs. */
 static void configure_levels(struct demo *demo, const struct args *args)
 {
 	unsigned depth = demo->config.depth;
-	u64 top = args->l2_mem ? args->l2_mem >> 20 : DEFAULT_TOP_MIB;
+	u64 top = args->l2_mem ? args->l2_mem >> 20 : INITRAMFS_TOP_MIB;
 
 	for (unsigned i = 1; i <= depth; i++)
 		demo->config.level[i] = (struct level_config){
@@ -207,10 +203,9 @@ static void configure_levels(struct demo *demo, const struct args *args)
 			.accel = i == 1 ? args->accel : "kvm",
 			.params = args->params,
 			.cpus = i == 1 ? args->cpus : args->l2_cpus,
-			.mem_mib = top + MORE_PER_LEVEL_MIB * (depth - i),
+			.mem_mib = initramfs_level_mem(depth, i, top),
 			.shell = demo->config.shell_at == i,
 		};
-	demo->config.level[1].mem_mib = MAX(demo->config.level[1].mem_mib, (u64)DEFAULT_MEM_MIB);
 	if (args->mem)
 		demo->config.level[1].mem_mib = args->mem >> 20;
 }

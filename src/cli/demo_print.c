@@ -195,6 +195,9 @@ static cJSON *level_json(const struct demo *demo, unsigned n)
 	cJSON_AddNumberToObject(object, "level", n);
 	cJSON_AddBoolToObject(object, "user_space", l->seen);
 	cJSON_AddBoolToObject(object, "done", l->done);
+	cJSON_AddStringToObject(object, "error", l->error);
+	if (!l->seen)
+		return object;
 	cJSON_AddNumberToObject(object, "user_space_ms", (double)l->user_ms);
 	cJSON_AddNumberToObject(object, "done_ms", (double)l->done_ms);
 	cJSON_AddStringToObject(object, "kernel", l->kernel);
@@ -208,8 +211,13 @@ static cJSON *level_json(const struct demo *demo, unsigned n)
 	cJSON_AddStringToObject(object, "kvm_parameters", l->parameters);
 	cJSON_AddNumberToObject(object, "kvm_exits", (double)l->exits);
 	cJSON_AddNumberToObject(object, "trouble_messages", l->bad_messages);
-	cJSON_AddStringToObject(object, "error", l->error);
 	return object;
+}
+
+/* Whether no hardware virtualization stands under level 1, as far as the VMM has said. */
+static bool demo_is_emulated(const struct demo *demo)
+{
+	return strncmp(demo->accel, "kernel KVM", strlen("kernel KVM")) != 0;
 }
 
 static void print_json(const struct demo *demo)
@@ -220,6 +228,7 @@ static void print_json(const struct demo *demo)
 	cJSON_AddBoolToObject(object, "ok", demo_succeeded(demo));
 	cJSON_AddStringToObject(object, "version", nestkvm_version());
 	cJSON_AddStringToObject(object, "accelerator", demo->accel);
+	cJSON_AddBoolToObject(object, "emulated", demo_is_emulated(demo));
 	cJSON_AddBoolToObject(object, "timed_out", demo->timed_out);
 	cJSON_AddNumberToObject(object, "total_ms", (double)(demo->end_ms - demo->start_ms));
 	levels = cJSON_AddArrayToObject(object, "levels");

@@ -16,6 +16,10 @@
 #include "cli/program.h"
 #include "vmm/msg.h"
 
+/* A level holds the next one's memory and, twice, an initramfs with an unpacked kernel. */
+#define MORE_PER_LEVEL_MIB 512
+#define FIRST_LEVEL_MIB	   1024
+
 #define NEXT_KERNEL    "/boot/vmlinux"
 #define NEXT_INITRAMFS "/boot/initramfs"
 
@@ -49,6 +53,13 @@ void initramfs_cmdline(const struct initramfs_config *config, unsigned level, ch
 		append(text, size, " nestkvm.run=%s", config->run);
 	if (l->params)
 		append(text, size, " %s", l->params);
+}
+
+u64 initramfs_level_mem(unsigned depth, unsigned level, u64 top_mib)
+{
+	u64 mib = top_mib + MORE_PER_LEVEL_MIB * (depth - level);
+
+	return level == 1 ? MAX(mib, (u64)FIRST_LEVEL_MIB) : mib;
 }
 
 static int add_busybox(struct cpio *cpio)

@@ -7,6 +7,7 @@
 #include "cli/kernel_pkg.h"
 
 #define INITRAMFS_MAX_LEVELS 8
+#define INITRAMFS_TOP_MIB    256 /* memory of the highest level, unless the user says so */
 
 /* How one level's machine is made. Level N's VMM runs in level N - 1. */
 struct level_config {
@@ -36,6 +37,9 @@ struct initramfs_config {
  * or a negative errno.
  */
 int initramfs_write(const struct initramfs_config *config, unsigned level, const char *file);
+
+/* MiB of memory that a level needs, so that the highest has `top_mib`: room for all above it. */
+u64 initramfs_level_mem(unsigned depth, unsigned level, u64 top_mib);
 
 /* The kernel's command line of a level; cut at `size`. */
 void initramfs_cmdline(const struct initramfs_config *config, unsigned level, char *text,
