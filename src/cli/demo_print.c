@@ -50,7 +50,7 @@ static void print_user(const struct demo *demo, unsigned n)
 	const struct demo_level *l = &demo->level[n];
 
 	printf("user space: Linux %s, %d CPU%s \"%s\", %lld MiB\n", l->kernel, l->cpus,
-	       l->cpus == 1 ? "" : "s", l->cpu, l->memory_mib);
+	       l->cpus == 1 ? "" : "s", l->cpu[0] ? l->cpu : "without a name", l->memory_mib);
 	printf("             %4s hypervisor seen: %s; virtualization offered: %s; clock: %s\n", "",
 	       l->hypervisor, l->virtualization, l->clocksource);
 }
