@@ -411,10 +411,12 @@ static bool has_pred_cmd(const struct cpu *cpu)
 	return cpu_has(cpu, FEATURE_SPEC_CTRL) || cpu_has(cpu, FEATURE_AMD_IBPB);
 }
 
-/* IBRS, STIBP, SSBD; nothing here speculates, so they are only remembered. */
+/* IBRS, STIBP, SSBD, BHI_DIS_S; nothing here speculates, so they are only remembered. */
+#define SPEC_CTRL_ALLOWED (7ull | BIT(10))
+
 static enum msr_result spec_ctrl_write(struct cpu *cpu, u64 value, bool host)
 {
-	if ((!host && !has_spec_ctrl(cpu)) || value & ~7ull)
+	if ((!host && !has_spec_ctrl(cpu)) || value & ~SPEC_CTRL_ALLOWED)
 		return MSR_BAD;
 	cpu->msr.spec_ctrl = value;
 	return MSR_OK;

@@ -199,11 +199,13 @@ static void add_features(struct list *l)
 	add(l, 5, 0, false, v);
 	v.reg[EAX] = cpu_cpuid_offer(FEAT_6_EAX, l->vmx);
 	add(l, 6, 0, false, v);
-	v = (struct leaf){{1, cpu_cpuid_offer(FEAT_7_0_EBX, l->vmx),
+	v = (struct leaf){{2, cpu_cpuid_offer(FEAT_7_0_EBX, l->vmx),
 			   cpu_cpuid_offer(FEAT_7_0_ECX, l->vmx),
 			   cpu_cpuid_offer(FEAT_7_0_EDX, l->vmx)}};
 	add(l, 7, 0, true, v);
 	add(l, 7, 1, true, (struct leaf){{cpu_cpuid_offer(FEAT_7_1_EAX, l->vmx)}});
+	/* BHI_CTRL: guests then write SPEC_CTRL once instead of clearing branch history in loops. */
+	add(l, 7, 2, true, (struct leaf){{0, 0, 0, B(4)}});
 	add(l, 0xa, 0, false, (struct leaf){{0}});
 	for (u32 n = 0; n < 2; n++)
 		add(l, 0xb, n, true, (struct leaf){{0, 1, n | (n + 1) << 8, 0}});
@@ -250,9 +252,13 @@ static void add_extended(struct list *l)
 	v = (struct leaf){{0, 0, 0, cpu_cpuid_offer(FEAT_80000007_EDX, l->vmx)}};
 	add(l, 0x80000007, 0, false, v);
 	v = host_leaf(0x80000008, 0);
-	/* Linear addresses: 57 bits with LA57. Physical: what the host has, 40 at least. */
+	/*
+	 * Linear addresses: 57 bits with LA57. Physical: what the host has, 40 at least; no more than 46
+	 * with VMX, because KVM in the guest would warn of L1TF on a CPU with more.
+	 */
 	u32 phys = MAX(v.reg[EAX] & 0xff, 40u);
-	v = (struct leaf){{MIN(phys, 52u) | 57u << 8, cpu_cpuid_offer(FEAT_80000008_EBX, l->vmx)}};
+	v = (struct leaf){{MIN(phys, l->vmx ? 46u : 52u) | 57u << 8,
+			   cpu_cpuid_offer(FEAT_80000008_EBX, l->vmx)}};
 	add(l, 0x80000008, 0, false, v);
 }
 
