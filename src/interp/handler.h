@@ -47,7 +47,13 @@ void interp_fill(const struct x86_decoded *d, struct insn *i);
  * whose address has been taken may be in scope, so what needs one lives in a function of its own
  * (insn_slow).
  */
-#define NEXT(cpu, i) return (i)[1].fn((cpu), (i) + 1)
+#define NEXT(cpu, i)                                                                               \
+	do {                                                                                       \
+		const struct insn *next_ = (i) + 1;                                                \
+		/* keeps the compiler from fetching fn before it has moved on: one instruction less */ \
+		__asm__("" : "+r"(next_));                                                         \
+		return next_->fn((cpu), next_);                                                    \
+	} while (0)
 
 /* The instruction ends its block: rip moves on, and the run loop looks again at the world. */
 #define END_BLOCK(cpu, i)                                                                          \
