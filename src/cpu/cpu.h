@@ -19,6 +19,7 @@ struct mmu;
 struct vmx;
 struct lapic;
 struct interp;
+struct insn;
 struct cpu;
 
 /* A segment register with its hidden part. */
@@ -314,6 +315,7 @@ struct cpu {
 	struct mmu *mmu;
 	struct vmx *vmx;
 	struct interp *interp;
+	const struct insn *insn_next; /* interp/: only in builds without tail calls */
 	u32 id; /* vCPU id = initial APIC id */
 };
 

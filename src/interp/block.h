@@ -106,7 +106,7 @@ static inline enum outcome block_go64(struct cpu *cpu, u64 lin)
 	if (likely(e->exec == ((lin & PAGE_MASK) | cpu->tlb_ctx) && b->key == key &&
 		   block_current(b) && !cpu_wanted(cpu))) {
 		cpu->gpr[REG_PAGE] = lin & PAGE_MASK;
-		return b->insn[0].fn(cpu, b->insn);
+		return insn_jump(cpu, b->insn);
 	}
 	cpu->rip = lin;
 	return OUTCOME_OK;
@@ -119,7 +119,7 @@ static inline enum outcome block_go_near(struct cpu *cpu, const struct insn *i)
 	const struct insn *t = i->aux;
 
 	if (likely(t && !cpu_wanted(cpu)))
-		return t->fn(cpu, t);
+		return insn_jump(cpu, t);
 	cpu->interp->link = (struct insn *)i;
 	cpu->rip = cpu->gpr[REG_PAGE] + (s64)i->disp;
 	return OUTCOME_OK;

@@ -47,13 +47,46 @@ void interp_fill(const struct x86_decoded *d, struct insn *i);
  * whose address has been taken may be in scope, so what needs one lives in a function of its own
  * (insn_slow).
  */
-#define NEXT(cpu, i)                                                                               \
-	do {                                                                                       \
-		const struct insn *next_ = (i) + 1;                                                \
+#define NEXT(cpu, i)                                                                                   \
+	do {                                                                                           \
+		const struct insn *next_ = (i) + 1;                                                    \
 		/* keeps the compiler from fetching fn before it has moved on: one instruction less */ \
-		__asm__("" : "+r"(next_));                                                         \
-		return next_->fn((cpu), next_);                                                    \
+		__asm__("" : "+r"(next_));                                                             \
+		return insn_jump((cpu), next_);                                                        \
 	} while (0)
+
+#if defined(__SANITIZE_ADDRESS__) || !defined(__OPTIMIZE__)
+/* Builds without tail calls: back to the loop in insn_run() for each instruction. */
+#define INSN_TRAMPOLINE 1
+#define OUTCOME_JUMP	((enum outcome)0x100)
+
+static inline enum outcome insn_jump(struct cpu *cpu, const struct insn *i)
+{
+	cpu->insn_next = i;
+	return OUTCOME_JUMP;
+}
+
+static inline enum outcome insn_run(struct cpu *cpu, const struct insn *i)
+{
+	enum outcome o = i->fn(cpu, i);
+
+	while (o == OUTCOME_JUMP)
+		o = cpu->insn_next->fn(cpu, cpu->insn_next);
+	return o;
+}
+#else
+/* Continues at *i, in tail position. */
+static inline enum outcome insn_jump(struct cpu *cpu, const struct insn *i)
+{
+	return i->fn(cpu, i);
+}
+
+/* Runs from *i until something returns an outcome. */
+static inline enum outcome insn_run(struct cpu *cpu, const struct insn *i)
+{
+	return i->fn(cpu, i);
+}
+#endif
 
 /* The instruction ends its block: rip moves on, and the run loop looks again at the world. */
 #define END_BLOCK(cpu, i)                                                                          \

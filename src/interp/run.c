@@ -85,7 +85,7 @@ static enum outcome run_block(struct cpu *cpu)
 	if (cpu_wanted(cpu))
 		return OUTCOME_RESYNC;
 	cpu->gpr[REG_PAGE] = lin & PAGE_MASK;
-	return b->insn[0].fn(cpu, b->insn);
+	return insn_run(cpu, b->insn);
 }
 
 enum outcome interp_run(struct cpu *cpu)
@@ -127,7 +127,7 @@ enum outcome interp_step(struct cpu *cpu)
 	cpu->rflags_sys &= ~RFLAGS_RF;
 	/* Branches look for events before they go on; this one keeps them from going on. */
 	cpu_event_set(cpu, EVENT_LEAVE);
-	o = i->fn(cpu, i);
+	o = insn_run(cpu, i);
 	cpu_event_clear(cpu, EVENT_LEAVE);
 	if (o == OUTCOME_RESYNC)
 		o = OUTCOME_OK;
