@@ -33,7 +33,10 @@ u64 cpu_tsc_at(const struct cpu *cpu, u64 host_tsc)
 
 u64 cpu_tsc(const struct cpu *cpu)
 {
-	u64 tsc = cpu_tsc_at(cpu, __rdtsc());
+	u64 tsc;
 
+	/* A guest that ordered its RDTSC (LFENCE, RDTSCP) must not see the host's run ahead of a lock. */
+	__builtin_ia32_lfence();
+	tsc = cpu_tsc_at(cpu, __rdtsc());
 	return cpu->guest_mode ? tsc + cpu->tsc_offset_l2 : tsc;
 }
