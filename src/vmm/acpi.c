@@ -110,6 +110,14 @@ struct madt_nmi { /* 5.2.12.7 */
 	u8 lint;
 } __attribute__((packed));
 
+struct acpi_mcfg { /* PCI Firmware Specification 3.0, 4.1.2 */
+	struct acpi_header h;
+	u64 reserved0, base;
+	u16 segment;
+	u8 first_bus, last_bus;
+	u32 reserved1;
+} __attribute__((packed));
+
 /* Where the next table goes; `p` is the host's view of PLATFORM_ACPI_TABLES. */
 struct acpi_area {
 	u8 *p;
@@ -264,6 +272,14 @@ static u64 acpi_build_madt(struct acpi_area *area, unsigned cpus)
 	return gpa;
 }
 
+static u64 acpi_build_mcfg(struct acpi_area *area)
+{
+	struct acpi_mcfg mcfg = {.base = PLATFORM_ECAM};
+
+	acpi_fill_header(&mcfg.h, "MCFG", 1, sizeof(mcfg));
+	return acpi_place(area, &mcfg, sizeof(mcfg));
+}
+
 static u64 acpi_build_xsdt(struct acpi_area *area, const u64 *tables, unsigned count)
 {
 	struct {
@@ -291,7 +307,7 @@ int acpi_build(struct machine *m, u64 *rsdp_gpa)
 {
 	struct acpi_area area = {.p = ram_ptr(&m->ram, PLATFORM_ACPI_TABLES, ACPI_SPACE)};
 	struct acpi_rsdp *rsdp;
-	u64 facs, dsdt, tables[2], xsdt;
+	u64 facs, dsdt, tables[3], xsdt;
 
 	if (!area.p)
 		return -ENOSPC;
@@ -300,8 +316,9 @@ int acpi_build(struct machine *m, u64 *rsdp_gpa)
 	dsdt = acpi_build_dsdt(&area);
 	tables[0] = acpi_build_fadt(&area, facs, dsdt);
 	tables[1] = acpi_build_madt(&area, m->cpu_count);
-	xsdt = acpi_build_xsdt(&area, tables, 2);
-	if (!facs || !dsdt || !tables[0] || !tables[1] || !xsdt)
+	tables[2] = acpi_build_mcfg(&area);
+	xsdt = acpi_build_xsdt(&area, tables, ARRAY_SIZE(tables));
+	if (!facs || !dsdt || !tables[0] || !tables[1] || !tables[2] || !xsdt)
 		return -ENOSPC;
 	acpi_fill_rsdp(rsdp, xsdt);
 	return 0;

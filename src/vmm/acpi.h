@@ -6,7 +6,7 @@
 #include "vmm/machine.h"
 
 /*
- * Writes RSDP, XSDT, FADT, FACS, MADT and DSDT into the guest's memory from PLATFORM_ACPI_TABLES
+ * Writes RSDP, XSDT, FADT, FACS, MADT, MCFG and DSDT into the guest's memory from PLATFORM_ACPI_TABLES
  * on, and stores the RSDP's address. 0, or -ENOSPC when they do not fit.
  */
 int acpi_build(struct machine *m, u64 *rsdp);

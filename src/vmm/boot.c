@@ -54,6 +54,8 @@ unsigned boot_memory_map(const struct machine *m, struct boot_range map[BOOT_MAX
 	n = boot_add_range(map, n, BOOT_LOW_END, 0xa0000, 2);
 	n = boot_add_range(map, n, PLATFORM_ACPI_TABLES, BOOT_HIGH_START, 2);
 	n = boot_add_range(map, n, BOOT_HIGH_START, ram->low_size, 1);
+	/* Linux trusts MCFG only when the area is reserved. */
+	n = boot_add_range(map, n, PLATFORM_ECAM, PLATFORM_ECAM + PLATFORM_ECAM_SIZE, 2);
 	n = boot_add_range(map, n, MACHINE_IDENTITY_MAP, MACHINE_TSS + 3 * PAGE_SIZE, 2);
 	n = boot_add_range(map, n, RAM_HIGH_START, RAM_HIGH_START + ram->high_size, 1);
 	return n;

@@ -259,6 +259,15 @@ static void add_topology(struct cpuid *c, const struct cpu_spec *spec, const u32
 		cpuid_get(c, 0x8000001e, 0);
 }
 
+/* Leaf 80000008H: never more bits than the host has. */
+static void set_phys_bits(struct cpuid *c, unsigned want)
+{
+	struct kvm_cpuid_entry2 *e = cpuid_find(c, 0x80000008, 0);
+
+	if (e && want && want < (e->eax & 0xff))
+		e->eax = (e->eax & ~0xffu) | want;
+}
+
 static void apply_model(const struct cpu_spec *spec, struct cpuid *c, u32 *words)
 {
 	struct kvm_cpuid_entry2 *e;
@@ -315,6 +324,7 @@ int cpu_spec_apply(const struct cpu_spec *spec, struct cpuid *c, bool tsc_deadli
 		apply_model(spec, c, words);
 	else
 		apply_host(spec, c, words);
+	set_phys_bits(c, spec->phys_bits);
 	if (spec->no_kvm)
 		cpuid_remove(c, 0x40000000, 0x400000ff);
 	return 0;

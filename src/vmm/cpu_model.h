@@ -14,7 +14,8 @@ struct cpu_spec {
 	u32 asked[CPU_WORDS];		    /* asked for by name */
 	u32 refused[CPU_WORDS];		    /* taken out by name */
 	bool enforce;
-	bool no_kvm; /* hide KVM's own leaves */
+	bool no_kvm;  /* hide KVM's own leaves */
+	u8 phys_bits; /* width of a physical address; 0: as the host */
 	char name[64];
 };
 

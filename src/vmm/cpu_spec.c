@@ -2,12 +2,18 @@
 /* Parses --cpu: a model's name, then features as +name, -name, name=on, name=off, name. */
 #include <ctype.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include "vmm/cpu_model.h"
 #include "vmm/msg.h"
 
 #define NAME_MAX_LEN 47
 #define NEAREST	     3
+
+/* What QEMU gives named models: a guest that moves between hosts cannot have the host's width. */
+#define MODEL_PHYS_BITS 40
+#define PHYS_BITS_MIN	36
+#define PHYS_BITS_MAX	52
 
 /* Levenshtein distance, letters' case apart. */
 static unsigned name_distance(const char *a, const char *b)
@@ -149,6 +155,7 @@ static int spec_set_model(struct cpu_spec *spec, const char *name)
 	spec->model = find_model(name);
 	if (!spec->model)
 		return unknown_model(name);
+	spec->phys_bits = MODEL_PHYS_BITS;
 	spec_add_model(spec, spec->model);
 	return 0;
 }
@@ -172,18 +179,35 @@ static int spec_set_feature(struct cpu_spec *spec, const char *name, bool on)
 	return 0;
 }
 
+static int spec_set_phys_bits(struct cpu_spec *spec, const char *value)
+{
+	char *end;
+	unsigned long n = strtoul(value, &end, 10);
+
+	if (end == value || *end || (n && (n < PHYS_BITS_MIN || n > PHYS_BITS_MAX)))
+		return msg_fail(-EINVAL,
+				"CPU option phys-bits wants a number from %d to %d, not %s",
+				PHYS_BITS_MIN, PHYS_BITS_MAX, value);
+	spec->phys_bits = n;
+	return 0;
+}
+
 /* name=on|off, and what is no CPUID bit. */
 static int spec_set_option(struct cpu_spec *spec, const char *name, const char *value)
 {
 	bool on = !strcmp(value, "on") || !strcmp(value, "yes") || !strcmp(value, "true");
 	bool off = !strcmp(value, "off") || !strcmp(value, "no") || !strcmp(value, "false");
 
+	if (!strcmp(name, "phys-bits"))
+		return spec_set_phys_bits(spec, value);
 	if (!on && !off)
 		return msg_fail(-EINVAL, "CPU option %s wants on or off, not %s", name, value);
 	if (!strcmp(name, "enforce"))
 		spec->enforce = on;
 	else if (!strcmp(name, "kvm"))
 		spec->no_kvm = off;
+	else if (!strcmp(name, "host-phys-bits"))
+		spec->phys_bits = on ? 0 : MODEL_PHYS_BITS;
 	else if (strcmp(name, "check") && strcmp(name, "migratable"))
 		return spec_set_feature(spec, name, on);
 	return 0;

@@ -206,6 +206,43 @@ static void pci_write_address(void *opaque, u64 off, unsigned len, u64 value)
 	}
 }
 
+/* ECAM: 4 KiB for each function, of which a conventional device has the first 256 bytes. */
+static struct pci_device *pci_ecam_device(struct pci *pci, u64 off, unsigned len)
+{
+	unsigned reg = bits(off, 11, 0);
+
+	if (bits(off, 14, 12) || reg + len > sizeof(pci->host_bridge.config) || len > 4)
+		return NULL;
+	return pci->device[bits(off, 19, 15)];
+}
+
+static u64 pci_read_ecam(void *opaque, u64 off, unsigned len)
+{
+	struct pci *pci = opaque;
+	struct pci_device *dev;
+	u64 value = ~0ull;
+
+	pthread_mutex_lock(&pci->lock);
+	dev = pci_ecam_device(pci, off, len);
+	if (dev)
+		value = pci_read_config(dev, bits(off, 11, 0), len);
+	pthread_mutex_unlock(&pci->lock);
+	return value;
+}
+
+static void pci_write_ecam(void *opaque, u64 off, unsigned len, u64 value)
+{
+	struct pci *pci = opaque;
+	struct pci_device *dev;
+
+	pthread_mutex_lock(&pci->lock);
+	dev = pci_ecam_device(pci, off, len);
+	if (dev)
+		pci_write_config(dev, bits(off, 11, 0), len, value);
+	pthread_mutex_unlock(&pci->lock);
+}
+
+static const struct bus_ops ecam_ops = {pci_read_ecam, pci_write_ecam};
 static const struct bus_ops address_ops = {pci_read_address, pci_write_address};
 static const struct bus_ops data_ops = {pci_read_data, pci_write_data};
 
@@ -282,6 +319,8 @@ int pci_init(struct pci *pci, struct machine *m)
 	ret = bus_add(&m->pio, PLATFORM_PCI_CONFIG, 4, &address_ops, pci);
 	if (!ret)
 		ret = bus_add(&m->pio, PLATFORM_PCI_DATA, 4, &data_ops, pci);
+	if (!ret)
+		ret = bus_add(&m->mmio, PLATFORM_ECAM, PLATFORM_ECAM_SIZE, &ecam_ops, pci);
 	if (ret)
 		return ret;
 	/* An Intel 440FX host bridge, the plainest that every guest knows. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A conventional PCI bus 0 with configuration mechanism 1, and what a device on it needs: BARs,
- * capabilities, MSI-X, INTx. PCI Local Bus Specification 3.0, chapter 6.
+ * A conventional PCI bus 0, configured by mechanism 1 or by memory (ECAM), and what a device on it
+ * needs: BARs, capabilities, MSI-X, INTx. PCI Local Bus Specification 3.0, chapter 6; PCI Firmware
+ * Specification 3.0, section 4.1.
  *
  * To make a device: pci_device_init(), pci_add_bar(), pci_add_capability(), pci_add_msix(), then
  * pci_register(), all before the vCPUs start. The bus then assigns the BARs, as firmware would.

@@ -7,6 +7,8 @@
 #define PLATFORM_ACPI_TABLES   0xe0000ull /* to 1 MiB */
 #define PLATFORM_PCI_MMIO      0xc0000000ull
 #define PLATFORM_PCI_MMIO_SIZE 0x20000000ull
+#define PLATFORM_ECAM	       0xe0000000ull /* bus 0 only */
+#define PLATFORM_ECAM_SIZE     0x100000ull
 #define PLATFORM_IOAPIC	       0xfec00000ull
 #define PLATFORM_LAPIC	       0xfee00000ull
 

@@ -85,7 +85,13 @@ static void test_haswell(void **state)
 	assert_null(cpuid_find(&c, 0x80000021, 0));
 	assert_non_null(cpuid_find(&c, 0x40000001, 0));
 	assert_non_null(cpuid_find(&c, 0xb, 1));
-	/* Linear addresses have 48 bits without LA57. */
+	/* Linear addresses have 48 bits without LA57, physical ones 40 as in QEMU. */
+	assert_int_equal(cpuid_find(&c, 0x80000008, 0)->eax, 0x3028);
+	c = build("Haswell,phys-bits=44");
+	assert_int_equal(cpuid_find(&c, 0x80000008, 0)->eax, 0x302c);
+	c = build("Haswell,phys-bits=52");
+	assert_int_equal(cpuid_find(&c, 0x80000008, 0)->eax, 0x3030);
+	c = build("Haswell,host-phys-bits=on");
 	assert_int_equal(cpuid_find(&c, 0x80000008, 0)->eax, 0x3030);
 }
 
@@ -157,6 +163,8 @@ static void test_bad_specifications(void **state)
 		"host,nonsense",
 		"host,=on",
 		"Haswell,-",
+		"host,phys-bits=9",
+		"host,phys-bits=x",
 		"qemu64qemu64qemu64qemu64qemu64qemu64qemu64qemu64qemu64qemu64qemu64",
 	};
 	struct cpu_spec spec;

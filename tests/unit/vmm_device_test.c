@@ -270,6 +270,10 @@ static void test_pci(void **state)
 	assert_int_equal(pci_read(f, 1, 0), 0x10411af4);
 	assert_int_equal(pci_read(f, 2, 0), 0xffffffff);
 	assert_int_equal(pci_read(f, 1, 8) >> 8, 0x020000);
+	assert_int_equal(bus_read(&f->m.mmio, PLATFORM_ECAM + 0x8002, 2), 0x1041);
+	assert_int_equal(bus_read(&f->m.mmio, PLATFORM_ECAM + 0x8100, 4), 0xffffffff);
+	assert_int_equal(bus_read(&f->m.mmio, PLATFORM_ECAM + 0x9000, 4), 0xffffffff);
+	assert_int_equal(bus_read(&f->m.mmio, PLATFORM_ECAM + 0x10000, 4), 0xffffffff);
 	bar = pci_read(f, 1, 0x10);
 	assert_int_equal(bar, PLATFORM_PCI_MMIO);
 	assert_int_equal(bus_read(&f->m.mmio, bar + 0x20, 4), 0x20);
@@ -390,6 +394,8 @@ static void test_garbage_everywhere(void **state)
 		bus_read(&f->m.pio, port ^ 1, len);
 		bus_write(&f->m.mmio, PLATFORM_PCI_MMIO + (x & 0x7fff), 1u << (x >> 62), x);
 		bus_read(&f->m.mmio, PLATFORM_PCI_MMIO + (x & 0x7fff), 1u << (x >> 62));
+		bus_write(&f->m.mmio, PLATFORM_ECAM + (x & 0xffff), 1u << (x >> 62), x);
+		bus_read(&f->m.mmio, PLATFORM_ECAM + (x & 0xffff), 1u << (x >> 62));
 	}
 }
 
