@@ -97,7 +97,7 @@ struct named {
 
 struct form {
 	const struct x86_decoded *d;
-	bool vex, w, has_mem, xmm, ymm, mmx;
+	bool vex, w, l, has_mem, xmm, ymm, mmx;
 	unsigned nnamed;
 	struct named named[MAX_NAMED];
 	/* Host register numbers for the fields of the encoding. */
@@ -178,6 +178,7 @@ static bool form_init(struct form *f, const struct x86_decoded *d, struct insn *
 	f->d = d;
 	f->vex = d->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
 	f->w = f->vex ? d->insn.raw.vex.W : d->insn.raw.rex.W;
+	f->l = f->vex && d->insn.raw.vex.L;
 	f->reg = d->insn.raw.modrm.reg; /* an opcode extension unless an operand claims it */
 	for (unsigned n = 0; n < d->insn.operand_count; n++)
 		if (!form_operand(f, &d->ops[n], i))
@@ -264,16 +265,19 @@ static void put_vex(struct code *c, const struct form *f)
 	const ZydisDecodedInstruction *n = &f->d->insn;
 
 	PUT(c, 0xc4, (u8)((f->reg < 8) << 7 | 1 << 6 | (f->rm < 8) << 5 | n->raw.vex.m_mmmm),
-	    (u8)(f->w << 7 | (~f->vvvv & 15) << 3 | n->raw.vex.L << 2 | n->raw.vex.pp), n->opcode);
+	    (u8)(f->w << 7 | (~f->vvvv & 15) << 3 | f->l << 2 | n->raw.vex.pp), n->opcode);
 	put_modrm_imm(c, f);
 }
 
-/* Whether two operands are of one kind and size. */
+/* Whether two operands are of one kind and size. Flags and the like have the mode's size. */
 static bool op_same(const ZydisDecodedOperand *a, const ZydisDecodedOperand *b)
 {
-	return a->type == b->type && a->size == b->size && a->actions == b->actions &&
-	       (a->type != ZYDIS_OPERAND_TYPE_REGISTER ||
-		reg_kind(a->reg.value) == reg_kind(b->reg.value));
+	if (a->type != b->type || a->actions != b->actions)
+		return false;
+	if (a->type != ZYDIS_OPERAND_TYPE_REGISTER)
+		return a->size == b->size;
+	return reg_kind(a->reg.value) == reg_kind(b->reg.value) &&
+	       (a->size == b->size || reg_kind(a->reg.value) == KIND_NONE);
 }
 
 /* The bytes from `start` are the guest's instruction indeed, as 64-bit code. */
@@ -282,29 +286,38 @@ static bool insn_same(const struct x86_decoded *d, const struct code *c, unsigne
 	struct x86_decoded h;
 
 	if (!x86_decode(&h, CODE_64, c->b + start, c->n - start) || h.insn.length != c->n - start ||
-	    h.insn.mnemonic != d->insn.mnemonic ||
-	    h.insn.operand_count_visible != d->insn.operand_count_visible)
+	    h.insn.mnemonic != d->insn.mnemonic || h.insn.operand_count != d->insn.operand_count)
 		return false;
-	for (unsigned n = 0; n < d->insn.operand_count_visible; n++)
+	for (unsigned n = 0; n < d->insn.operand_count; n++)
 		if (!op_same(&h.ops[n], &d->ops[n]))
 			return false;
 	return true;
 }
 
-/* Outside 64-bit mode some VEX forms ignore W, which 64-bit mode does not: then it must be 0. */
+static bool put_insn_as(struct code *c, const struct form *f, unsigned start)
+{
+	c->n = start;
+	if (f->vex)
+		put_vex(c, f);
+	else
+		put_legacy(c, f);
+	return insn_same(f->d, c, start);
+}
+
+/*
+ * W and L are 0 wherever that makes no difference, so that equal instructions share a stub. (Outside
+ * 64-bit mode some VEX forms ignore a W that 64-bit mode does not.)
+ */
 static bool put_insn(struct code *c, struct form *f)
 {
-	unsigned start = c->n;
+	const struct form whole = *f;
+	const unsigned start = c->n;
 
-	for (int tries = 0; tries < 2; tries++) {
-		c->n = start;
-		if (f->vex)
-			put_vex(c, f);
-		else
-			put_legacy(c, f);
-		if (insn_same(f->d, c, start))
+	for (unsigned keep = 0; keep < 4; keep++) {
+		f->w = whole.w && keep & 1;
+		f->l = whole.l && keep & 2;
+		if (put_insn_as(c, f, start))
 			return true;
-		f->w = false;
 	}
 	return false;
 }

@@ -116,11 +116,18 @@ static bool half_underflow(const struct trial *t, const struct x86_decoded *d)
 	return d->insn.mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH && !(XSAVE_MXCSR(t->s.xsave) & 0x800);
 }
 
+/* MXCSR bit 17, AMD's misaligned mode, which nestkvm's CPUs do not have. */
+static bool misaligned_mode(const struct result *host)
+{
+	return XSAVE_MXCSR(host->s.xsave) & 0x20000;
+}
+
 /* Results that are undefined altogether, so that nothing can be compared. */
 static bool result_undefined(const struct trial *t, const struct x86_decoded *d,
 			     const struct result *host, const struct result *guest)
 {
-	return double_shift_undefined(t, d) || half_underflow(t, d) || masked_fault(d, host, guest);
+	return double_shift_undefined(t, d) || half_underflow(t, d) ||
+	       masked_fault(d, host, guest) || misaligned_mode(host);
 }
 
 /* -- comparison -------------------------------------------------------------------------------------------- */
@@ -160,7 +167,7 @@ static void check_bytes(bool print, const char *name, unsigned k, const u8 *a, c
 
 /*
  * An unmasked overflow or underflow leaves PE as the unbounded result is exact or not (SDM Vol. 1 4.9.1.4),
- * and DPPS is several operations: neither can be told from a masked run.
+ * and a dot product is several operations: neither can be told from a masked run.
  */
 static u32 mxcsr_mask(const struct x86_decoded *d, const struct result *host)
 {
@@ -168,7 +175,8 @@ static u32 mxcsr_mask(const struct x86_decoded *d, const struct result *host)
 
 	if (host->vector != VEC_XM)
 		return ~0u;
-	if (d->insn.mnemonic == ZYDIS_MNEMONIC_DPPS || d->insn.mnemonic == ZYDIS_MNEMONIC_VDPPS)
+	if (d->insn.mnemonic == ZYDIS_MNEMONIC_DPPS || d->insn.mnemonic == ZYDIS_MNEMONIC_VDPPS ||
+	    d->insn.mnemonic == ZYDIS_MNEMONIC_DPPD || d->insn.mnemonic == ZYDIS_MNEMONIC_VDPPD)
 		return ~0x3fu;
 	return unmasked & 0x18 ? ~0x20u : ~0u;
 }

@@ -286,13 +286,13 @@ static bool place_operands(struct trial *t, struct x86_decoded *d)
 static bool tame_popf(struct trial *t)
 {
 	u64 offset = t->s.gpr[REG_RSP] - PAGE(DATA_PAGE);
-	u64 v;
+	u64 v = 0;
 
-	if (offset > DATA_SIZE - 8) /* faults, unless it is in the read-only page */
+	if (offset >= DATA_SIZE) /* faults, unless it is in the read-only page */
 		return t->s.gpr[REG_RSP] - PAGE(RO_PAGE) + 8 > PAGE_SIZE + 8;
-	memcpy(&v, t->data + offset, 8);
+	memcpy(&v, t->data + offset, MIN(8, DATA_SIZE - offset));
 	v &= ~(RFLAGS_TF | RFLAGS_NT | RFLAGS_AC);
-	memcpy(t->data + offset, &v, 8);
+	memcpy(t->data + offset, &v, MIN(8, DATA_SIZE - offset));
 	return true;
 }
 
