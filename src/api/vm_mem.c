@@ -2,9 +2,20 @@
 /* Memory slots, the dirty log, and coalesced MMIO zones. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "api/api.h"
 #include "mem/mem.h"
+
+/*
+ * The kernel answers KVM_RUN with EFAULT when a guest finds no memory behind a slot. Here that would be a
+ * signal, so a slot must be mapped from the start.
+ */
+static bool is_mapped(const struct kvm_userspace_memory_region *r)
+{
+	return !r->memory_size || !IS_ALIGNED(r->userspace_addr, PAGE_SIZE) ||
+	       !msync((void *)(uintptr_t)r->userspace_addr, r->memory_size, MS_ASYNC);
+}
 
 int vm_set_memory(struct object *o, void *arg)
 {
@@ -12,6 +23,8 @@ int vm_set_memory(struct object *o, void *arg)
 	bool changed = false;
 	int r;
 
+	if (!is_mapped(arg))
+		return -EINVAL;
 	vm_pause(vm);
 	r = mem_set_slot(vm->mem, arg, &changed);
 	if (changed)

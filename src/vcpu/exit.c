@@ -125,9 +125,10 @@ static int exit_internal(struct vcpu *v)
 	struct kvm_run *run = v->run;
 	u64 lin = v->cpu.rip + (v->cpu.mode == CODE_64 ? 0 : v->cpu.seg[SEG_CS].base);
 	u8 *bytes = run->emulation_failure.insn_bytes;
+	bool writable, user;
 	u32 n = 0;
 
-	for (u64 gpa; n < 15 && mmu_translate(&v->cpu, lin + n, &gpa, NULL, NULL); n++)
+	for (u64 gpa; n < 15 && mmu_translate(&v->cpu, lin + n, &gpa, &writable, &user); n++)
 		if (mem_read(v->vm->mem, gpa, &bytes[n], 1))
 			break;
 	run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;

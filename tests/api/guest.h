@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Small guests through the public API, for the api_*_test.c: a VM with one vCPU and some memory. */
+/* Small guests through the public API, for the tests here: a VM with one vCPU and some memory. */
 #ifndef TESTS_API_GUEST_H
 #define TESTS_API_GUEST_H
 

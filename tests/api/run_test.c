@@ -5,7 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "api_guest.h"
+#include "guest.h"
 
 /* -- ports -------------------------------------------------------------------------------------- */
 

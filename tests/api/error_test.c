@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "api_guest.h"
+#include "guest.h"
 
 #define BAD_POINTER ((void *)0x10)
 

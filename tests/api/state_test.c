@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Everything that can be set can be read back, and nonsense is refused with KVM's errno. */
-#include "api_guest.h"
+#include "guest.h"
 
 #define GET(g, name, what) assert_int_equal(guest_ioctl((g).cpu, KVM_GET_##name, what), 0)
 #define SET(g, name, what) assert_int_equal(guest_ioctl((g).cpu, KVM_SET_##name, what), 0)
