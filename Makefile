@@ -143,6 +143,13 @@ install: all
 	install -Dm644 $(B)/nestkvm.pc $(DESTDIR)$(LIBDIR)/pkgconfig/nestkvm.pc
 	install -Dm644 include/nestkvm.h $(DESTDIR)$(PREFIX)/include/nestkvm.h
 
+# What guests run to show that they compute as the host does.
+workloads := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/workloads/*.c))
+$(workloads): $(B)/tests/%: tests/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) -O2 -static -pthread -std=gnu11 $(WARN) -o $@ $<
+tests: $(workloads)
+
 clean:
 	rm -rf $(B)
 
