@@ -42,6 +42,7 @@ test_bin   := $(test_src:tests/%.c=$(B)/tests/%)
 # Every tests/guest/NAME/ is a bare-metal guest, run by tests/guest/NAME_test.c.
 guest_elf  := $(patsubst tests/guest/%/link.ld,$(B)/tests/guest/%.elf,$(wildcard tests/guest/*/link.ld))
 archives   := $(B)/libcli.a $(B)/libvmm.a $(B)/libnestkvm.a
+bench_guest := $(patsubst %.c,$(B)/%,$(wildcard bench/guest/*.c))
 bench_bin  := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
 
 .PHONY: all build setup demo check check-long check-style bench tests install clean help run-checks
@@ -81,7 +82,7 @@ bench: build
 	@$(MAKE) -s bench-programs
 	@NESTKVM_BUILD=$(B) bench/run
 .PHONY: bench-programs
-bench-programs: $(bench_bin)
+bench-programs: $(bench_bin) $(bench_guest)
 
 $(B)/%.o: src/%.c Makefile
 	@mkdir -p $(@D)
@@ -130,6 +131,9 @@ insn_lib := $(wildcard tests/insn/lib/*.c)
 $(B)/tests/insn/%: tests/insn/%.c $(insn_lib) $(wildcard tests/insn/lib/*.h) $(archives)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(insn_lib) $(archives) $(LIBS) -lcmocka
+$(bench_guest): $(B)/%: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -static $(WARN) -D_GNU_SOURCE -s -o $@ $<
 $(B)/bench/%: bench/%.c $(archives)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(archives) $(LIBS)
