@@ -118,8 +118,10 @@ void sys_segments_lower(struct cpu *cpu)
 		bool conforming =
 			(s->attr & (TYPE_CODE | TYPE_CONFORMING)) == (TYPE_CODE | TYPE_CONFORMING);
 
-		if (!s->unusable && !conforming && (s->attr >> 5 & 3) < cpu->cpl)
-			*s = sys_null_segment(0, 0);
+		if (!s->unusable && !conforming && (s->attr >> 5 & 3) < cpu->cpl) {
+			s->selector = 0; /* the base stays: a hypervisor may have set it so */
+			s->unusable = true;
+		}
 	}
 }
 
