@@ -281,15 +281,10 @@ static void apply_model(const struct cpu_spec *spec, struct cpuid *c, u32 *words
 	clear_host_registers(c);
 	set_caches(c, spec->model, is_amd(spec));
 	limit_xsave(c, words);
-	/*
-	 * Without LA57 a linear address has 48 bits. A physical one has 40, as QEMU's models have
-	 * it: Linux does not expect more than 46 of a processor with the L1TF bug.
-	 */
+	/* Without LA57 a linear address has 48 bits. */
 	e = cpuid_find(c, 0x80000008, 0);
 	if (e && !wants(words, WORD_7_ECX, 16))
-		e->eax = (e->eax & ~0xff00u) | 48 << 8;
-	if (e && (e->eax & 0xff) > 40)
-		e->eax = (e->eax & ~0xffu) | 40;
+		e->eax = (e->eax & 0xff) | 48 << 8;
 	if (!wants(words, WORD_X1_ECX, 2))
 		cpuid_remove(c, 0x8000000a, 0x8000000a);
 	drop_host_leaves(c, spec->model);

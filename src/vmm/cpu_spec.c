@@ -10,7 +10,10 @@
 #define NAME_MAX_LEN 47
 #define NEAREST	     3
 
-/* What QEMU gives named models: a guest that moves between hosts cannot have the host's width. */
+/*
+ * What QEMU gives named models: a guest that moves between hosts cannot have the host's width. And
+ * Linux does not expect more than 46 of a processor with the L1TF bug.
+ */
 #define MODEL_PHYS_BITS 40
 #define PHYS_BITS_MIN	36
 #define PHYS_BITS_MAX	52

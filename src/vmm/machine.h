@@ -31,6 +31,8 @@ enum machine_end {
 	MACHINE_ERROR,	      /* KVM could not go on; the message is already printed */
 };
 
+struct coalesced;
+
 struct machine_cpu {
 	struct machine *machine;
 	unsigned id; /* index and APIC id */
@@ -48,6 +50,7 @@ struct machine {
 	struct bus pio, mmio;
 	struct intr intr;
 	struct loop loop;
+	struct coalesced *coalesced; /* or NULL */
 	unsigned cpu_count;
 	struct machine_cpu cpu[MACHINE_MAX_CPUS];
 	int end; /* enum machine_end, atomic */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include "vmm/coalesced.h"
 #include "vmm/machine.h"
 #include "vmm/msg.h"
 
@@ -192,6 +193,8 @@ void *machine_cpu_thread(void *arg)
 	while (__atomic_load_n(&m->end, __ATOMIC_ACQUIRE) == MACHINE_RUNNING) {
 		int ret = machine_cpu_ioctl(cpu, KVM_RUN, NULL);
 
+		if (m->coalesced)
+			coalesced_drain(m->coalesced);
 		if (ret == -EINTR || ret == -EAGAIN)
 			continue;
 		if (ret < 0) {

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A 16550A UART at COM1: National Semiconductor PC16550D. */
+/*
+ * A 16750 UART at COM1, which is a 16550A (National Semiconductor PC16550D) until its 64-byte FIFO is
+ * enabled (Texas Instruments TL16C750). The larger FIFO saves userexits.
+ */
 #ifndef VMM_SERIAL_H
 #define VMM_SERIAL_H
 
 #include "vmm/console.h"
 
-#define SERIAL_FIFO 64 /* as the 16750's; software sees a 16550A */
+#define SERIAL_FIFO 64
 
 struct serial {
 	struct console *con; /* or NULL */

@@ -8,6 +8,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 #include "vmm/acpi.h"
+#include "vmm/coalesced.h"
 #include "vmm/console.h"
 #include "vmm/cpu_model.h"
 #include "vmm/cpu_setup.h"
@@ -15,6 +16,7 @@
 #include "vmm/legacy.h"
 #include "vmm/msg.h"
 #include "vmm/pci.h"
+#include "vmm/platform.h"
 #include "vmm/pm.h"
 #include "vmm/rtc.h"
 #include "vmm/serial.h"
@@ -25,6 +27,7 @@ struct vmm {
 	const struct vmm_config *config;
 	struct kvm_dev kvm;
 	struct machine machine;
+	struct coalesced coalesced;
 	struct console console;
 	struct serial serial;
 	struct i8042 i8042;
@@ -98,7 +101,13 @@ static int vmm_create_console(struct vmm *v)
 
 	if (!ret)
 		ret = serial_init(&v->serial, m, kind == VMM_CONSOLE_VIRTIO ? NULL : &v->console);
-	return ret;
+	if (!ret)
+		ret = coalesced_init(&v->coalesced, m);
+	if (ret)
+		return ret;
+	m->coalesced = &v->coalesced;
+	coalesced_add_port(&v->coalesced, PLATFORM_COM1, 1);
+	return 0;
 }
 
 static int vmm_create_chipset(struct vmm *v)
@@ -220,7 +229,11 @@ enum machine_end vmm_run(const struct vmm_config *config, int *sig)
 		if (!vmm_prepare(v) && !machine_start(&v->machine))
 			end = machine_run(&v->machine);
 		*sig = v->machine.end_signal;
+		if (v->machine.coalesced)
+			coalesced_drain(&v->coalesced);
 		board_end(&v->board);
+		if (v->machine.coalesced)
+			coalesced_destroy(&v->coalesced);
 		if (v->console.machine)
 			console_close(&v->console);
 		vmm_report_end(v, end);
