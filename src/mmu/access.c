@@ -364,7 +364,9 @@ bool mmu_translate(struct cpu *cpu, u64 gva, u64 *gpa, bool *writable, bool *use
 	    ept_translate(cpu, w.gpa, MMU_READ | MMU_QUIET, gva, true, true, &w.gpa, &may))
 		return false;
 	*gpa = w.gpa;
-	*writable = w.writable;
-	*user = w.user;
+	if (writable)
+		*writable = w.writable;
+	if (user)
+		*user = w.user;
 	return true;
 }

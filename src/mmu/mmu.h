@@ -104,7 +104,8 @@ enum outcome mmu_check(struct cpu *cpu, u64 gva, unsigned size, unsigned access)
  */
 enum outcome mmu_fetch(struct cpu *cpu, u64 gva, u64 *gpa, u8 **hva);
 
-/* Read-only translation for KVM_TRANSLATE, debuggers and tests: no A/D bits, no faults. */
+/* Read-only translation for KVM_TRANSLATE, debuggers and tests: no A/D bits, no faults.
+ * `writable` and `user` may be NULL. */
 bool mmu_translate(struct cpu *cpu, u64 gva, u64 *gpa, bool *writable, bool *user);
 
 /*
