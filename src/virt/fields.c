@@ -155,6 +155,7 @@ static u8 field_checks(u32 encoding)
 	case 0x4826:
 	case 0x482e: /* preemption timer: any value */
 	case 0x681c: /* RSP: any value */
+	case 0x6c14:
 	case 0x681e: /* RIP, RFLAGS: always checked */
 	case 0x6820:
 	case 0x6822:

@@ -134,6 +134,7 @@ void vmwrite(u64 field, u64 v);
 
 void put(const char *s);
 void put_hex(u64 v);
+void put_dec(unsigned v);
 void check_at(bool ok, const char *what, int line, u64 got, u64 want);
 #define CHECK(cond) CHECK_EQ(!!(cond), 1)
 #define CHECK_EQ(a, b)                                                                             \
@@ -346,6 +347,7 @@ void test_instructions(void);
 void test_entry_checks(void);
 void test_exits(void);
 void test_registers(void);
+void show_speed(void);
 void test_events(void);
 void test_windows(void);
 void test_timer(void);

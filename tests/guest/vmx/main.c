@@ -23,7 +23,7 @@ void put_hex(u64 v)
 			outb(PORT_TEXT, (u8) "0123456789abcdef"[v >> shift & 15]);
 }
 
-static void put_dec(unsigned v)
+void put_dec(unsigned v)
 {
 	if (v >= 10)
 		put_dec(v / 10);
@@ -156,6 +156,7 @@ static const struct {
 	{"timer", test_timer},
 	{"ept", test_ept},
 	{"real_mode", test_real_mode},
+	{"speed", show_speed},
 	{"msr_lists", test_msr_lists},
 };
 

@@ -324,3 +324,24 @@ void test_registers(void)
 	tsc_offset();
 	tpr_shadow();
 }
+
+/* -- for people: what an exit and an entry cost ------------------------------------------------------------ */
+
+L2_CODE(l2_cpuid_loop, "1: cpuid\n jmp 1b");
+
+void show_speed(void)
+{
+	enum { ROUNDS = 20000 };
+	u64 start;
+
+	ENTER_AT(l2_cpuid_loop);
+	vm_enter();
+	start = rdtsc();
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		vm_skip();
+		vm_enter();
+	}
+	put("a CPUID exit with three VMREADs and a VMWRITE takes ");
+	put_dec((unsigned)((rdtsc() - start) / ROUNDS));
+	put(" cycles\n");
+}
