@@ -77,6 +77,7 @@ static void *ticker_main(void *arg)
 	struct vm *vm = arg;
 	unsigned idle = 0;
 
+	pthread_setname_np(pthread_self(), "nestkvm-tick");
 	pthread_mutex_lock(&vm->run_mutex);
 	while (ticker_wait(vm, &idle))
 		kick_running(vm);
