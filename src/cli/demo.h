@@ -17,8 +17,9 @@ enum {
 
 /* What a level has said of itself. */
 struct demo_level {
-	bool seen; /* it came to user space, at user_ms after the start */
-	bool done; /* it ended by itself, at done_ms */
+	bool seen;    /* it came to user space, at user_ms after the start */
+	bool started; /* its VMM was started */
+	bool done;    /* it ended by itself, at done_ms */
 	u64 user_ms, done_ms;
 	char kernel[96], cpu[96], hypervisor[24], virtualization[8], clocksource[24];
 	char module[16], parameters[256]; /* its KVM: "nested=Y ept=Y ..." */
@@ -38,9 +39,9 @@ struct demo {
 	bool json, colour, keep;
 	FILE *log;
 
-	struct demo_level level[INITRAMFS_MAX_LEVELS + 1];
-	char accel[200];		 /* what L0's VMM says of its KVM */
-	char tail[DEMO_TAIL_LINES][200]; /* the last console lines, a ring */
+	struct demo_level level[INITRAMFS_MAX_LEVELS + 2]; /* from 1 */
+	char accel[200];				   /* what L0's VMM says of its KVM */
+	char tail[DEMO_TAIL_LINES][200];		   /* the last console lines, a ring */
 	unsigned tail_next;
 	u64 start_ms, end_ms;
 	int status; /* exit status of L0's VMM */

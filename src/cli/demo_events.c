@@ -106,6 +106,8 @@ static void take_json(struct demo *demo, const char *text, u64 now_ms)
 
 	if (event && level >= 1 && level <= (long long)demo->config.depth) {
 		take_event(&demo->level[level], event, object, now_ms - demo->start_ms);
+		if (!strcmp(event, "next"))
+			demo->level[level + 1].started = true;
 		demo_print_event(demo, level, event, now_ms);
 	}
 	cJSON_Delete(object);

@@ -93,12 +93,12 @@ void demo_print_event(const struct demo *demo, unsigned level, const char *event
 	fflush(stdout);
 }
 
-/* The level that is coming up. */
-static unsigned level_next(const struct demo *demo)
+/* The highest level that was started. */
+static unsigned level_now(const struct demo *demo)
 {
 	unsigned n = 1;
 
-	while (n < demo->config.depth && demo->level[n].seen)
+	while (n < demo->config.depth && demo->level[n + 1].started)
 		n++;
 	return n;
 }
@@ -113,9 +113,9 @@ void demo_print_progress(const struct demo *demo, u64 now_ms)
 		return;
 	last_ms = now_ms;
 	if (demo->colour)
-		printf("\r[%7.2f s] L%u  ...\033[K", ms / 1000.0, level_next(demo));
+		printf("\r[%7.2f s] L%u  ...\033[K", ms / 1000.0, level_now(demo));
 	else
-		printf("[%7.2f s] L%u  ...\n", ms / 1000.0, level_next(demo));
+		printf("[%7.2f s] L%u  ...\n", ms / 1000.0, level_now(demo));
 	fflush(stdout);
 }
 

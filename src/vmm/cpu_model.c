@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* From a parsed model and what KVM supports to the CPUID that a guest sees. */
+#include <cpuid.h>
 #include <errno.h>
 #include <string.h>
 #include "vmm/cpu_model.h"
@@ -291,9 +292,25 @@ static void apply_model(const struct cpu_spec *spec, struct cpuid *c, u32 *words
 	add_topology(c, spec, words);
 }
 
+/* The kernel's KVM leaves the brand string (leaves 80000002H to 80000004H) to the VMM. */
+static void copy_host_brand(struct cpuid *c)
+{
+	for (u32 leaf = 0x80000002; leaf <= 0x80000004; leaf++) {
+		const struct kvm_cpuid_entry2 *e = cpuid_find(c, leaf, 0);
+		u32 r[4];
+
+		if (e && (e->eax | e->ebx | e->ecx | e->edx))
+			return;
+		if (!__get_cpuid(leaf, &r[0], &r[1], &r[2], &r[3]))
+			return;
+		cpuid_set(c, leaf, 0, r[0], r[1], r[2], r[3]);
+	}
+}
+
 static void apply_host(const struct cpu_spec *spec, struct cpuid *c, const u32 *words)
 {
 	put_words(c, words);
+	copy_host_brand(c);
 	for (unsigned w = 0; w < CPU_WORDS; w++)
 		if (spec->refused[w]) {
 			limit_xsave(c, words);
