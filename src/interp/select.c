@@ -71,6 +71,12 @@ static u8 register_number(ZydisRegister r)
 	return id < 0 ? 0 : (u8)id;
 }
 
+/* Displacement of a RIP-relative operand from the page. */
+static s64 rip_relative(const struct x86_decoded *d, const ZydisDecodedOperand *op)
+{
+	return op->mem.disp.value + d->off + d->insn.length;
+}
+
 static void fill_mem(const struct x86_decoded *d, const ZydisDecodedOperand *op, struct insn *i)
 {
 	i->flags |= INSN_MEM;
@@ -82,7 +88,7 @@ static void fill_mem(const struct x86_decoded *d, const ZydisDecodedOperand *op,
 	i->disp = (s32)op->mem.disp.value;
 	if (op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP) {
 		i->base = 8 * REG_PAGE;
-		i->disp += d->off + d->insn.length;
+		i->disp = (s32)rip_relative(d, op);
 	}
 	if (i->seg == SEG_SS)
 		i->flags |= INSN_SEG_SS;
@@ -198,6 +204,25 @@ static enum outcome op_too_long(struct cpu *cpu, const struct insn *i)
 	return insn_stop(cpu, i, cpu_fault_code(cpu, VEC_GP, 0));
 }
 
+/* insn.disp cannot hold the displacement of a RIP-relative operand 2 GiB away from its page. */
+static enum outcome op_too_far(struct cpu *cpu, const struct insn *i)
+{
+	cpu->user.kind = USER_INTERNAL;
+	return insn_stop(cpu, i, OUTCOME_USEREXIT);
+}
+
+static bool reaches_too_far(const struct x86_decoded *d)
+{
+	for (unsigned n = 0; n < d->insn.operand_count_visible; n++) {
+		const ZydisDecodedOperand *op = &d->ops[n];
+
+		if (op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->mem.base == ZYDIS_REGISTER_RIP &&
+		    rip_relative(d, op) > INT32_MAX)
+			return true;
+	}
+	return false;
+}
+
 static void select_fault(struct insn *i, u16 off, insn_fn fn)
 {
 	memset(i, 0, sizeof(*i));
@@ -220,6 +245,11 @@ bool interp_select_insn(struct x86_decoded *d, struct insn *i, const u32 *featur
 {
 	pthread_once(&selects_once, selects_init);
 	degrade(d, features);
+	if (reaches_too_far(d)) {
+		select_fault(i, d->off, op_too_far);
+		i->len = d->insn.length;
+		return false;
+	}
 	if (x86_feature_present(d, features)) {
 		interp_fill(d, i);
 		if (select_theme(d, i))
