@@ -13,7 +13,8 @@
 
 #define FLUSH_DELAY_NS	5000000
 #define RESUME_DELAY_NS 1000000 /* lets the guest leave its interrupt handler */
-#define ESCAPE_KEY	0x01	/* Ctrl-A, as in QEMU and lkvm */
+#define POLL_MS		100
+#define ESCAPE_KEY	0x01 /* Ctrl-A, as in QEMU and lkvm */
 
 /* For signal handlers: the terminal is the process's, so this one is global. */
 static struct {
@@ -63,27 +64,46 @@ static void console_set_raw(struct console *con)
 	con->raw = true;
 }
 
-static void console_write_all(int fd, const u8 *data, size_t len)
+/* Waits for room; false when there is none and the machine has ended meanwhile. */
+static bool console_wait_room(struct console *con)
 {
-	while (len) {
-		ssize_t n = write(fd, data, len);
+	struct pollfd p = {.fd = con->out_fd, .events = POLLOUT};
 
-		if (n > 0) {
-			data += n;
-			len -= n;
-		} else if (n < 0 && errno == EAGAIN) {
-			struct pollfd p = {.fd = fd, .events = POLLOUT};
+	while (poll(&p, 1, POLL_MS) <= 0)
+		if (__atomic_load_n(&con->machine->end, __ATOMIC_ACQUIRE) != MACHINE_RUNNING)
+			return false;
+	return true;
+}
 
-			poll(&p, 1, -1);
-		} else if (n < 0 && errno != EINTR) {
-			return; /* the reader is gone */
-		}
+static void console_fail(struct console *con, int err)
+{
+	if (con->error)
+		return;
+	con->error = err;
+	if (err == EPIPE) {
+		con->machine->end_signal = SIGPIPE;
+		machine_stop(con->machine, MACHINE_SIGNAL);
+	} else {
+		msg_fail(0, "console output is lost: %s", strerror(err));
 	}
 }
 
 static void console_flush_locked(struct console *con)
 {
-	console_write_all(con->out_fd, con->out, con->out_len);
+	const u8 *data = con->out;
+	size_t len = con->out_len;
+
+	while (len && console_wait_room(con)) {
+		ssize_t n = write(con->out_fd, data, len);
+
+		if (n > 0) {
+			data += n;
+			len -= n;
+		} else if (n < 0 && errno != EINTR && errno != EAGAIN) {
+			console_fail(con, errno);
+			break;
+		}
+	}
 	con->out_len = 0;
 }
 
@@ -264,12 +284,13 @@ int console_open(struct console *con, struct machine *m, int in_fd, int out_fd)
 	return ret;
 }
 
-void console_close(struct console *con)
+int console_close(struct console *con)
 {
 	console_flush(con);
 	console_restore_terminal();
 	loop_remove(&con->machine->loop, con->timer_fd);
 	close(con->timer_fd);
+	return -con->error;
 }
 
 void console_attach(struct console *con, console_input_fn input, void *opaque)

@@ -30,12 +30,13 @@ struct console {
 	u8 out[4096];
 	size_t out_len;
 	bool timer_armed;
+	int error; /* errno of the first write that failed */
 };
 
 /* Attaches to descriptors in_fd (-1: no input) and out_fd; raw mode on a terminal. 0 or -errno. */
 int console_open(struct console *con, struct machine *m, int in_fd, int out_fd);
-/* Flushes and restores the terminal. */
-void console_close(struct console *con);
+/* Flushes and restores the terminal. Returns 0, or the first error of writing (-ENOSPC, ...). */
+int console_close(struct console *con);
 /* Sets the guest device that takes input. */
 void console_attach(struct console *con, console_input_fn input, void *opaque);
 /* The guest device has room again. Any thread. */

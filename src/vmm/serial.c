@@ -14,10 +14,8 @@ enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_S
 #define IIR_RX	   0x04
 #define IIR_LINE   0x06
 #define IIR_FIFO   0xc0
-#define IIR_FIFO64 0x20
 #define FCR_ENABLE 0x01
 #define FCR_CLR_RX 0x02
-#define FCR_FIFO64 0x20 /* takes effect with DLAB only */
 #define LCR_DLAB   0x80
 #define MCR_LOOP   0x10
 #define LSR_DATA   0x01
@@ -87,9 +85,7 @@ static u8 serial_read_iir(struct serial *s)
 
 	if (iir == IIR_THRE)
 		s->thre_pending = false;
-	if (s->fcr & FCR_ENABLE)
-		iir |= IIR_FIFO | (s->fcr & FCR_FIFO64 ? IIR_FIFO64 : 0);
-	return iir;
+	return iir | (s->fcr & FCR_ENABLE ? IIR_FIFO : 0);
 }
 
 static u8 serial_read_reg(struct serial *s, unsigned reg)
@@ -167,8 +163,6 @@ static void serial_write_fcr(struct serial *s, u8 value)
 {
 	if ((value & FCR_CLR_RX) || ((value ^ s->fcr) & FCR_ENABLE))
 		s->count = 0;
-	if (!(s->lcr & LCR_DLAB))
-		value = (value & ~FCR_FIFO64) | (s->fcr & FCR_FIFO64);
 	s->fcr = value;
 }
 

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * A 16750 UART at COM1, which is a 16550A (National Semiconductor PC16550D) until its 64-byte FIFO is
- * enabled (Texas Instruments TL16C750). The larger FIFO saves userexits.
- */
+/* A 16550A UART at COM1: National Semiconductor PC16550D. */
 #ifndef VMM_SERIAL_H
 #define VMM_SERIAL_H
 
 #include "vmm/console.h"
 
-#define SERIAL_FIFO 64
+#define SERIAL_FIFO 64 /* more than a 16550A's 16, which no driver can tell */
 
 struct serial {
 	struct console *con; /* or NULL */

@@ -214,6 +214,23 @@ static int vmm_prepare(struct vmm *v)
 	return ret;
 }
 
+/* Output that was lost is a failure, whatever the guest thinks. */
+static enum machine_end vmm_finish(struct vmm *v, enum machine_end end)
+{
+	struct machine *m = &v->machine;
+
+	if (m->coalesced)
+		coalesced_drain(&v->coalesced);
+	board_end(&v->board);
+	if (m->coalesced)
+		coalesced_destroy(&v->coalesced);
+	if (v->console.machine && console_close(&v->console) && end != MACHINE_SIGNAL)
+		end = MACHINE_ERROR;
+	vmm_report_end(v, end);
+	machine_destroy(m);
+	return end;
+}
+
 enum machine_end vmm_run(const struct vmm_config *config, int *sig)
 {
 	struct vmm *v = calloc(1, sizeof(*v));
@@ -228,16 +245,8 @@ enum machine_end vmm_run(const struct vmm_config *config, int *sig)
 	if (!vmm_open_kvm(v)) {
 		if (!vmm_prepare(v) && !machine_start(&v->machine))
 			end = machine_run(&v->machine);
+		end = vmm_finish(v, end);
 		*sig = v->machine.end_signal;
-		if (v->machine.coalesced)
-			coalesced_drain(&v->coalesced);
-		board_end(&v->board);
-		if (v->machine.coalesced)
-			coalesced_destroy(&v->coalesced);
-		if (v->console.machine)
-			console_close(&v->console);
-		vmm_report_end(v, end);
-		machine_destroy(&v->machine);
 		kvmdev_close(&v->kvm, v->kvm.fd);
 	}
 	free(v);
