@@ -8,12 +8,12 @@
 #include "interp/block.h"
 #include "interp/handler.h"
 #include "interp/insn_info.h"
+#include "interp/repeat.h"
 #include "sys/sys.h"
 #include "virt/virt.h"
 
-/* insn.sub */
-#define IO_IMM 1u
-#define IO_REP 2u
+/* insn.sub, beside those of repeat.h: the port is an immediate. */
+#define IO_IMM 8u
 
 /* -- permission and intercepts ------------------------------------------------------------------- */
 
@@ -88,7 +88,7 @@ static enum outcome io_ask(struct cpu *cpu, const struct insn *i, bool in, bool 
 
 	if (o || likely(!(cpu->intercepts & ICPT_IO)))
 		return o;
-	return virt_icpt_io(cpu, port, i->size, in, string, i->sub & IO_REP, i->sub & IO_IMM, gla,
+	return virt_icpt_io(cpu, port, i->size, in, string, i->sub & REPEAT, i->sub & IO_IMM, gla,
 			    i->len, string ? info : 0);
 }
 
@@ -170,82 +170,45 @@ static enum outcome op_out(struct cpu *cpu, const struct insn *i)
 
 /* -- INS and OUTS -------------------------------------------------------------------------------- */
 
-static u64 address_mask(const struct insn *i)
-{
-	if (i->flags & INSN_ADDR64)
-		return ~0ull;
-	return i->flags & INSN_ADDR32 ? 0xffffffffu : 0xffffu;
-}
-
-static u64 count_get(const struct cpu *cpu, const struct insn *i)
-{
-	return i->sub & IO_REP ? cpu->gpr[REG_RCX] & address_mask(i) : 1;
-}
-
-static void index_add(struct cpu *cpu, const struct insn *i, unsigned reg, s64 delta)
-{
-	u64 mask = address_mask(i), v = (cpu->gpr[reg] + (u64)delta) & mask;
-
-	cpu->gpr[reg] = mask == 0xffff ? (cpu->gpr[reg] & ~0xffffull) | v : v;
-}
-
-static void advance(struct cpu *cpu, const struct insn *i, unsigned reg, u64 n)
-{
-	s64 bytes = (s64)(n * i->size);
-
-	index_add(cpu, i, reg, cpu->rflags_sys & RFLAGS_DF ? -bytes : bytes);
-	if (i->sub & IO_REP)
-		index_add(cpu, i, REG_RCX, -(s64)n);
-}
-
-/* n elements from the one that index register `reg` names. */
-static enum outcome elements_linear(struct cpu *cpu, const struct insn *i, unsigned reg, u64 n,
-				    u64 *gva)
-{
-	bool write = reg == REG_RDI;
-	unsigned seg = write ? SEG_ES : i->seg;
-	u64 ea = cpu->gpr[reg] & address_mask(i);
-
-	if (cpu->mode == CODE_64) {
-		*gva = seg >= SEG_FS ? ea + cpu->seg[seg].base : ea;
-		return OUTCOME_OK;
-	}
-	return sys_linear(cpu, seg, ea, (unsigned)n * i->size, write, gva);
-}
-
-/* How many elements one userexit may carry: upward, inside the page at gva, below the address size's end. */
+/* How many elements one userexit may carry: upward, inside the page at gva and the segment. */
 static u64 batch(struct cpu *cpu, const struct insn *i, unsigned reg, u64 gva)
 {
-	u64 n = MIN(count_get(cpu, i), (u64)IO_DATA_MAX / i->size);
-	u64 page = (PAGE_SIZE - (gva & ~PAGE_MASK)) / i->size;
-	u64 wrap = (address_mask(i) - (cpu->gpr[reg] & address_mask(i))) / i->size;
+	u64 n = MIN(repeat_count(cpu, i), (u64)IO_DATA_MAX / i->size);
 
-	n = MIN(n, MIN(page, wrap));
+	n = MIN(n, repeat_room(cpu, i, reg, gva));
 	if (n < 2 || cpu->rflags_sys & (RFLAGS_DF | RFLAGS_TF) ||
-	    elements_linear(cpu, i, reg, n, &gva))
+	    repeat_linear(cpu, i, reg, (u32)n * i->size, reg == REG_RDI, &gva))
 		return 1;
 	return n;
+}
+
+static void iterations_done(struct cpu *cpu, const struct insn *i, u64 n)
+{
+	bool in = i->reg == REG_RDI;
+
+	port_breakpoints(cpu, port_of(cpu, i), i->size);
+	repeat_advance(cpu, i, !in, in, n);
 }
 
 /* INS: the answer of user space goes to memory, whose writability has been checked before it was asked. */
 static enum outcome ins_take(struct cpu *cpu, const struct insn *i, u64 gva)
 {
-	u64 n = MIN(cpu->io.cur.count, count_get(cpu, i));
+	u64 n = MIN(cpu->io.cur.count, repeat_count(cpu, i));
 	enum outcome o = OUTCOME_OK;
 
 	for (u64 k = 0; k < n && !o; k++)
 		o = insn_store_at(cpu, i, gva + k * i->size, cpu->io.data + k * i->size, i->size);
 	user_done(cpu);
 	if (!o)
-		advance(cpu, i, REG_RDI, n);
+		iterations_done(cpu, i, n);
 	return o;
 }
 
-static enum outcome ins_step(struct cpu *cpu, const struct insn *i)
+static enum outcome ins_step(struct cpu *cpu, const struct insn *i, bool *more)
 {
 	u64 gva = 0, n;
 	u32 v = 0;
-	enum outcome o = elements_linear(cpu, i, REG_RDI, 1, &gva);
+	enum outcome o = repeat_linear(cpu, i, REG_RDI, i->size, true, &gva);
 
 	if (!o)
 		o = io_ask(cpu, i, true, true, gva);
@@ -258,7 +221,7 @@ static enum outcome ins_step(struct cpu *cpu, const struct insn *i)
 	if (cpu->ops->pio_read(cpu, port_of(cpu, i), i->size, &v)) {
 		o = insn_store_at(cpu, i, gva, &v, i->size);
 		if (!o)
-			advance(cpu, i, REG_RDI, 1);
+			iterations_done(cpu, i, 1);
 		return o;
 	}
 	n = batch(cpu, i, REG_RDI, gva);
@@ -282,11 +245,11 @@ static enum outcome outs_gather(struct cpu *cpu, const struct insn *i, u64 gva, 
 	return OUTCOME_OK;
 }
 
-static enum outcome outs_step(struct cpu *cpu, const struct insn *i)
+static enum outcome outs_step(struct cpu *cpu, const struct insn *i, bool *more)
 {
 	u64 gva = 0, n;
 	u32 v = 0;
-	enum outcome o = elements_linear(cpu, i, REG_RSI, 1, &gva);
+	enum outcome o = repeat_linear(cpu, i, REG_RSI, i->size, false, &gva);
 
 	if (!o)
 		o = io_ask(cpu, i, false, true, gva);
@@ -296,7 +259,7 @@ static enum outcome outs_step(struct cpu *cpu, const struct insn *i)
 	if (o)
 		return o;
 	if (cpu->ops->pio_write(cpu, port_of(cpu, i), i->size, v)) {
-		advance(cpu, i, REG_RSI, 1);
+		iterations_done(cpu, i, 1);
 		return OUTCOME_OK;
 	}
 	n = batch(cpu, i, REG_RSI, gva);
@@ -304,8 +267,8 @@ static enum outcome outs_step(struct cpu *cpu, const struct insn *i)
 	if (o)
 		return o;
 	user_access(cpu, i, true, (u32)n);
-	advance(cpu, i, REG_RSI, n);
-	if (i->sub & IO_REP && count_get(cpu, i)) {
+	iterations_done(cpu, i, n);
+	if (i->sub & REPEAT && repeat_count(cpu, i)) {
 		cpu->icount += i->pos - 1;
 		return insn_stop(cpu, i, OUTCOME_USEREXIT);
 	}
@@ -314,55 +277,14 @@ static enum outcome outs_step(struct cpu *cpu, const struct insn *i)
 	return OUTCOME_USEREXIT;
 }
 
-/* Leaves between two iterations when somebody wants the CPU; *again says so. */
-static enum outcome io_loop(struct cpu *cpu, const struct insn *i, insn_fn step, bool *again)
-{
-	enum outcome o = OUTCOME_OK;
-
-	*again = false;
-	while (!o && count_get(cpu, i)) {
-		o = step(cpu, i);
-		if (o || !(i->sub & IO_REP))
-			break;
-		if (cpu_wanted(cpu) && count_get(cpu, i)) {
-			*again = true;
-			break;
-		}
-	}
-	return o;
-}
-
-static int io_outcome(struct cpu *cpu, const struct insn *i, insn_fn step)
-{
-	bool again;
-	enum outcome o = io_loop(cpu, i, step, &again);
-
-	return again ? -1 : (int)o;
-}
-
-static enum outcome string_io(struct cpu *cpu, const struct insn *i, insn_fn step)
-{
-	int o = io_outcome(cpu, i, step);
-
-	if (o < 0) {
-		cpu->icount += i->pos - 1;
-		insn_sync(cpu, i);
-		return OUTCOME_OK;
-	}
-	if (o)
-		return (enum outcome)o;
-	port_breakpoints(cpu, port_of(cpu, i), i->size);
-	return insn_next_stored(cpu, i);
-}
-
 static enum outcome op_ins(struct cpu *cpu, const struct insn *i)
 {
-	return string_io(cpu, i, ins_step);
+	return repeat_run(cpu, i, ins_step);
 }
 
 static enum outcome op_outs(struct cpu *cpu, const struct insn *i)
 {
-	return string_io(cpu, i, outs_step);
+	return repeat_run(cpu, i, outs_step);
 }
 
 /* -- selection ----------------------------------------------------------------------------------- */
@@ -387,19 +309,12 @@ static bool select_out(const struct x86_decoded *d, struct insn *i)
 	return select_port(d, i, 0, 1, op_out);
 }
 
-static bool has_repeat(const struct x86_decoded *d)
-{
-	for (unsigned k = 0; k < d->insn.raw.prefix_count; k++)
-		if (d->insn.raw.prefixes[k].value == 0xf2 || d->insn.raw.prefixes[k].value == 0xf3)
-			return true;
-	return false;
-}
-
 /* The segment of the memory operand stands in i->seg already. */
 static bool select_string_io(const struct x86_decoded *d, struct insn *i, unsigned size, insn_fn fn)
 {
 	i->size = (u8)size;
-	i->sub = has_repeat(d) ? IO_REP : 0;
+	i->reg = fn == op_ins ? REG_RDI : REG_RSI;
+	i->sub = repeat_prefix(d) ? REPEAT : 0;
 	i->fn = fn;
 	return true;
 }

@@ -9,80 +9,7 @@
  */
 #include <string.h>
 
-#include "interp/block.h"
-#include "interp/handler.h"
-#include "sys/sys.h"
-
-/* insn.sub */
-#define STR_REP	  1u /* repeated */
-#define STR_REPE  2u /* ... while equal (CMPS, SCAS) */
-#define STR_REPNE 4u
-
-enum { SIDE_SRC = 1, SIDE_DST = 2 };
-
-static u64 address_mask(const struct insn *i)
-{
-	if (i->flags & INSN_ADDR64)
-		return ~0ull;
-	return i->flags & INSN_ADDR32 ? 0xffffffffu : 0xffffu;
-}
-
-static u64 count_get(const struct cpu *cpu, const struct insn *i)
-{
-	return i->sub & STR_REP ? cpu->gpr[REG_RCX] & address_mask(i) : 1;
-}
-
-/* Index registers are as wide as addresses: 32-bit ones clear their upper half, 16-bit ones keep it. */
-static void index_add(struct cpu *cpu, const struct insn *i, unsigned reg, s64 delta)
-{
-	u64 mask = address_mask(i), v = (cpu->gpr[reg] + (u64)delta) & mask;
-
-	cpu->gpr[reg] = mask == 0xffff ? (cpu->gpr[reg] & ~0xffffull) | v : v;
-}
-
-/* `n` elements are done. */
-static void advance(struct cpu *cpu, const struct insn *i, unsigned sides, u64 n)
-{
-	s64 delta = (s64)(n * i->size);
-
-	if (cpu->rflags_sys & RFLAGS_DF)
-		delta = -delta;
-	if (sides & SIDE_SRC)
-		index_add(cpu, i, REG_RSI, delta);
-	if (sides & SIDE_DST)
-		index_add(cpu, i, REG_RDI, delta);
-	if (i->sub & STR_REP)
-		index_add(cpu, i, REG_RCX, -(s64)n);
-}
-
-static enum outcome linear(struct cpu *cpu, unsigned seg, u64 ea, unsigned size, bool write, u64 *gva)
-{
-	if (likely(cpu->mode == CODE_64)) {
-		*gva = seg >= SEG_FS ? ea + cpu->seg[seg].base : ea;
-		return OUTCOME_OK;
-	}
-	return sys_linear(cpu, seg, ea, size, write, gva);
-}
-
-static enum outcome src_linear(struct cpu *cpu, const struct insn *i, unsigned size, u64 *gva)
-{
-	return linear(cpu, i->seg, cpu->gpr[REG_RSI] & address_mask(i), size, false, gva);
-}
-
-static enum outcome dst_linear(struct cpu *cpu, const struct insn *i, unsigned size, bool write,
-			       u64 *gva)
-{
-	return linear(cpu, SEG_ES, cpu->gpr[REG_RDI] & address_mask(i), size, write, gva);
-}
-
-/* How many elements from this effective address on stay in their page and below the address size's end. */
-static u64 room(const struct insn *i, u64 ea, u64 gva)
-{
-	u64 page = (PAGE_SIZE - (gva & ~PAGE_MASK)) / i->size;
-	u64 wrap = (address_mask(i) - ea) / i->size;
-
-	return MIN(page, wrap);
-}
+#include "interp/repeat.h"
 
 /* A run: host pointers to n elements on the sides that the instruction has. n is 0: one at a time. */
 struct run {
@@ -90,19 +17,19 @@ struct run {
 	u64 n;
 };
 
-static bool run_side(struct cpu *cpu, const struct insn *i, struct run *r, bool dst, bool write)
+static bool run_side(struct cpu *cpu, const struct insn *i, struct run *r, unsigned reg, bool write)
 {
-	u64 ea = cpu->gpr[dst ? REG_RDI : REG_RSI] & address_mask(i), gva = 0;
-	unsigned seg = dst ? SEG_ES : i->seg;
+	u64 gva = 0;
 	void *p;
 
-	if (linear(cpu, seg, ea, i->size, write, &gva))
+	if (repeat_linear(cpu, i, reg, i->size, write, &gva))
 		return false;
-	r->n = MIN(r->n, room(i, ea, gva));
-	if (!r->n || (cpu->mode != CODE_64 && linear(cpu, seg, ea, (u32)r->n * i->size, write, &gva)))
+	r->n = MIN(r->n, repeat_room(cpu, i, reg, gva));
+	if (!r->n ||
+	    (cpu->mode != CODE_64 && repeat_linear(cpu, i, reg, (u32)r->n * i->size, write, &gva)))
 		return false;
 	p = write ? mmu_probe_write(cpu, gva, 1) : mmu_probe_read(cpu, gva, 1);
-	if (dst)
+	if (reg == REG_RDI)
 		r->dst = p;
 	else
 		r->src = p;
@@ -110,77 +37,15 @@ static bool run_side(struct cpu *cpu, const struct insn *i, struct run *r, bool 
 }
 
 /* Upward, not stepped, and long enough to be worth it. */
-static bool run_find(struct cpu *cpu, const struct insn *i, unsigned sides, bool write, struct run *r)
+static bool run_find(struct cpu *cpu, const struct insn *i, bool src, bool dst, bool write,
+		     struct run *r)
 {
-	r->n = count_get(cpu, i);
+	r->n = repeat_count(cpu, i);
 	if (r->n < 2 || cpu->rflags_sys & (RFLAGS_DF | RFLAGS_TF))
 		return false;
-	if (sides & SIDE_SRC && !run_side(cpu, i, r, false, false))
+	if (src && !run_side(cpu, i, r, REG_RSI, false))
 		return false;
-	return !(sides & SIDE_DST) || run_side(cpu, i, r, true, write);
-}
-
-/* -- loop ---------------------------------------------------------------------------------------- */
-
-/*
- * One step of an instruction: a run or an element. *more: the repetition goes on as far as its condition says.
- */
-typedef enum outcome (*string_step)(struct cpu *cpu, const struct insn *i, bool *more);
-
-/* Stops between two iterations: rip stays, what precedes in the block has retired. */
-static enum outcome stop_between(struct cpu *cpu, const struct insn *i)
-{
-	cpu->icount += i->pos - 1;
-	insn_sync(cpu, i);
-	return OUTCOME_OK;
-}
-
-/* *again: leave with the instruction unfinished. */
-static enum outcome string_loop(struct cpu *cpu, const struct insn *i, string_step step, bool *again)
-{
-	bool more = true;
-	enum outcome o;
-
-	*again = false;
-	while (count_get(cpu, i)) {
-		o = step(cpu, i, &more);
-		if (unlikely(o))
-			return o;
-		if (!(i->sub & STR_REP) || !more)
-			break;
-		if (unlikely(cpu_wanted(cpu)) && count_get(cpu, i)) {
-			*again = true;
-			break;
-		}
-	}
-	return OUTCOME_OK;
-}
-
-static enum outcome string_run(struct cpu *cpu, const struct insn *i, string_step step, bool *again)
-{
-	enum outcome o = string_loop(cpu, i, step, again);
-
-	return o ? insn_stop(cpu, i, o) : o;
-}
-
-/* The frame with the flag must be gone before the tail call. */
-static int string_outcome(struct cpu *cpu, const struct insn *i, string_step step)
-{
-	bool again;
-	enum outcome o = string_run(cpu, i, step, &again);
-
-	return again ? -1 : (int)o;
-}
-
-static enum outcome string_op(struct cpu *cpu, const struct insn *i, string_step step)
-{
-	int o = string_outcome(cpu, i, step);
-
-	if (unlikely(o < 0))
-		return stop_between(cpu, i);
-	if (unlikely(o))
-		return (enum outcome)o;
-	return insn_next_stored(cpu, i);
+	return !dst || run_side(cpu, i, r, REG_RDI, write);
 }
 
 /* -- MOVS ---------------------------------------------------------------------------------------- */
@@ -201,33 +66,33 @@ static void copy_up(u8 *dst, const u8 *src, u64 n, unsigned size)
 static enum outcome movs_one(struct cpu *cpu, const struct insn *i)
 {
 	u64 src = 0, dst = 0, v = 0;
-	enum outcome o = src_linear(cpu, i, i->size, &src);
+	enum outcome o = repeat_linear(cpu, i, REG_RSI, i->size, false, &src);
 
 	if (!o)
 		o = insn_load_at(cpu, i, src, &v, i->size);
 	if (!o)
-		o = dst_linear(cpu, i, i->size, true, &dst);
+		o = repeat_linear(cpu, i, REG_RDI, i->size, true, &dst);
 	if (!o)
 		o = insn_store_at(cpu, i, dst, &v, i->size);
 	if (!o)
-		advance(cpu, i, SIDE_SRC | SIDE_DST, 1);
+		repeat_advance(cpu, i, true, true, 1);
 	return o;
 }
 
 static enum outcome movs_step(struct cpu *cpu, const struct insn *i, bool *more)
 {
-	struct run r = { 0 };
+	struct run r = {0};
 
-	if (!run_find(cpu, i, SIDE_SRC | SIDE_DST, true, &r))
+	if (!run_find(cpu, i, true, true, true, &r))
 		return movs_one(cpu, i);
 	copy_up(r.dst, r.src, r.n, i->size);
-	advance(cpu, i, SIDE_SRC | SIDE_DST, r.n);
+	repeat_advance(cpu, i, true, true, r.n);
 	return OUTCOME_OK;
 }
 
 static enum outcome op_movs(struct cpu *cpu, const struct insn *i)
 {
-	return string_op(cpu, i, movs_step);
+	return repeat_run(cpu, i, movs_step);
 }
 
 /* -- STOS ---------------------------------------------------------------------------------------- */
@@ -255,29 +120,29 @@ static void fill(u8 *dst, u64 v, u64 n, unsigned size)
 static enum outcome stos_one(struct cpu *cpu, const struct insn *i)
 {
 	u64 dst = 0;
-	enum outcome o = dst_linear(cpu, i, i->size, true, &dst);
+	enum outcome o = repeat_linear(cpu, i, REG_RDI, i->size, true, &dst);
 
 	if (!o)
 		o = insn_store_at(cpu, i, dst, &cpu->gpr[REG_RAX], i->size);
 	if (!o)
-		advance(cpu, i, SIDE_DST, 1);
+		repeat_advance(cpu, i, false, true, 1);
 	return o;
 }
 
 static enum outcome stos_step(struct cpu *cpu, const struct insn *i, bool *more)
 {
-	struct run r = { 0 };
+	struct run r = {0};
 
-	if (!run_find(cpu, i, SIDE_DST, true, &r))
+	if (!run_find(cpu, i, false, true, true, &r))
 		return stos_one(cpu, i);
 	fill(r.dst, cpu->gpr[REG_RAX], r.n, i->size);
-	advance(cpu, i, SIDE_DST, r.n);
+	repeat_advance(cpu, i, false, true, r.n);
 	return OUTCOME_OK;
 }
 
 static enum outcome op_stos(struct cpu *cpu, const struct insn *i)
 {
-	return string_op(cpu, i, stos_step);
+	return repeat_run(cpu, i, stos_step);
 }
 
 /* -- LODS ---------------------------------------------------------------------------------------- */
@@ -285,20 +150,20 @@ static enum outcome op_stos(struct cpu *cpu, const struct insn *i)
 static enum outcome lods_step(struct cpu *cpu, const struct insn *i, bool *more)
 {
 	u64 src = 0, v = 0;
-	enum outcome o = src_linear(cpu, i, i->size, &src);
+	enum outcome o = repeat_linear(cpu, i, REG_RSI, i->size, false, &src);
 
 	if (!o)
 		o = insn_load_at(cpu, i, src, &v, i->size);
 	if (o)
 		return o;
 	gpr_write(cpu, 8 * REG_RAX, i->size, v);
-	advance(cpu, i, SIDE_SRC, 1);
+	repeat_advance(cpu, i, true, false, 1);
 	return OUTCOME_OK;
 }
 
 static enum outcome op_lods(struct cpu *cpu, const struct insn *i)
 {
-	return string_op(cpu, i, lods_step);
+	return repeat_run(cpu, i, lods_step);
 }
 
 /* -- CMPS and SCAS ------------------------------------------------------------------------------- */
@@ -321,10 +186,7 @@ static u16 compare(u64 a, u64 b, unsigned size)
 
 	switch (size) {
 	case 1:
-		__asm__("cmpb %b2, %b1\n\tseto %%al\n\tlahf"
-			: "=&a"(cc)
-			: "q"(a), "q"(b)
-			: "cc");
+		__asm__("cmpb %b2, %b1\n\tseto %%al\n\tlahf" : "=&a"(cc) : "q"(a), "q"(b) : "cc");
 		break;
 	case 2:
 		COMPARE(u16);
@@ -342,7 +204,7 @@ static u16 compare(u64 a, u64 b, unsigned size)
 static bool compared(struct cpu *cpu, const struct insn *i, u64 a, u64 b)
 {
 	cpu->cc = compare(a, b, i->size);
-	return !(i->sub & (a == b ? STR_REPNE : STR_REPE));
+	return !(i->sub & (a == b ? REPEAT_DIFFERENT : REPEAT_EQUAL));
 }
 
 /*
@@ -356,7 +218,7 @@ static u64 compare_run(const struct insn *i, const struct run *r, u64 acc, u64 *
 	for (k = 0;; k++) {
 		*a = r->src ? load_element(r->src + k * i->size, i->size) : acc;
 		*b = load_element(r->dst + k * i->size, i->size);
-		if (i->sub & (*a == *b ? STR_REPNE : STR_REPE) || k + 1 == r->n)
+		if (i->sub & (*a == *b ? REPEAT_DIFFERENT : REPEAT_EQUAL) || k + 1 == r->n)
 			return k;
 	}
 }
@@ -369,12 +231,12 @@ static u64 accumulator(const struct cpu *cpu, const struct insn *i)
 static enum outcome cmps_load(struct cpu *cpu, const struct insn *i, u64 *a, u64 *b)
 {
 	u64 src = 0, dst = 0;
-	enum outcome o = src_linear(cpu, i, i->size, &src);
+	enum outcome o = repeat_linear(cpu, i, REG_RSI, i->size, false, &src);
 
 	if (!o)
 		o = insn_load_at(cpu, i, src, a, i->size);
 	if (!o)
-		o = dst_linear(cpu, i, i->size, false, &dst);
+		o = repeat_linear(cpu, i, REG_RDI, i->size, false, &dst);
 	if (!o)
 		o = insn_load_at(cpu, i, dst, b, i->size);
 	return o;
@@ -382,10 +244,10 @@ static enum outcome cmps_load(struct cpu *cpu, const struct insn *i, u64 *a, u64
 
 static enum outcome cmps_step(struct cpu *cpu, const struct insn *i, bool *more)
 {
-	struct run r = { 0 };
+	struct run r = {0};
 	u64 a = 0, b = 0, n = 1;
 
-	if (run_find(cpu, i, SIDE_SRC | SIDE_DST, false, &r)) {
+	if (run_find(cpu, i, true, true, false, &r)) {
 		n = compare_run(i, &r, 0, &a, &b) + 1;
 	} else {
 		enum outcome o = cmps_load(cpu, i, &a, &b);
@@ -394,24 +256,24 @@ static enum outcome cmps_step(struct cpu *cpu, const struct insn *i, bool *more)
 			return o;
 	}
 	*more = compared(cpu, i, a, b);
-	advance(cpu, i, SIDE_SRC | SIDE_DST, n);
+	repeat_advance(cpu, i, true, true, n);
 	return OUTCOME_OK;
 }
 
 static enum outcome op_cmps(struct cpu *cpu, const struct insn *i)
 {
-	return string_op(cpu, i, cmps_step);
+	return repeat_run(cpu, i, cmps_step);
 }
 
 static enum outcome scas_step(struct cpu *cpu, const struct insn *i, bool *more)
 {
-	struct run r = { 0 };
+	struct run r = {0};
 	u64 a = accumulator(cpu, i), b = 0, n = 1, dst = 0;
 
-	if (run_find(cpu, i, SIDE_DST, false, &r)) {
+	if (run_find(cpu, i, false, true, false, &r)) {
 		n = compare_run(i, &r, a, &a, &b) + 1;
 	} else {
-		enum outcome o = dst_linear(cpu, i, i->size, false, &dst);
+		enum outcome o = repeat_linear(cpu, i, REG_RDI, i->size, false, &dst);
 
 		if (!o)
 			o = insn_load_at(cpu, i, dst, &b, i->size);
@@ -419,30 +281,16 @@ static enum outcome scas_step(struct cpu *cpu, const struct insn *i, bool *more)
 			return o;
 	}
 	*more = compared(cpu, i, a, b);
-	advance(cpu, i, SIDE_DST, n);
+	repeat_advance(cpu, i, false, true, n);
 	return OUTCOME_OK;
 }
 
 static enum outcome op_scas(struct cpu *cpu, const struct insn *i)
 {
-	return string_op(cpu, i, scas_step);
+	return repeat_run(cpu, i, scas_step);
 }
 
 /* -- selection ----------------------------------------------------------------------------------- */
-
-/* The last of F2 and F3 counts; Zydis tells them only where they change the meaning. */
-static u8 repeat_prefix(const struct x86_decoded *d)
-{
-	u8 last = 0;
-
-	for (unsigned k = 0; k < d->insn.raw.prefix_count; k++) {
-		u8 v = d->insn.raw.prefixes[k].value;
-
-		if (v == 0xf2 || v == 0xf3)
-			last = v;
-	}
-	return last;
-}
 
 /* The segment of the side that overrides apply to. */
 static u8 source_segment(const struct x86_decoded *d)
@@ -471,9 +319,9 @@ static bool select_string(const struct x86_decoded *d, struct insn *i, insn_fn f
 	if (i->seg == SEG_SS)
 		i->flags |= INSN_SEG_SS;
 	if (rep)
-		i->sub = STR_REP;
+		i->sub = REPEAT;
 	if (rep && compares)
-		i->sub |= rep == 0xf3 ? STR_REPE : STR_REPNE;
+		i->sub |= rep == 0xf3 ? REPEAT_EQUAL : REPEAT_DIFFERENT;
 	i->fn = fn;
 	return true;
 }
@@ -506,15 +354,25 @@ SELECT(scasd, op_scas, 4, true)
 SELECT(scasq, op_scas, 8, true)
 
 const struct interp_select interp_string[] = {
-	{ ZYDIS_MNEMONIC_MOVSB, select_movsb }, { ZYDIS_MNEMONIC_MOVSW, select_movsw },
-	{ ZYDIS_MNEMONIC_MOVSD, select_movsd }, { ZYDIS_MNEMONIC_MOVSQ, select_movsq },
-	{ ZYDIS_MNEMONIC_STOSB, select_stosb }, { ZYDIS_MNEMONIC_STOSW, select_stosw },
-	{ ZYDIS_MNEMONIC_STOSD, select_stosd }, { ZYDIS_MNEMONIC_STOSQ, select_stosq },
-	{ ZYDIS_MNEMONIC_LODSB, select_lodsb }, { ZYDIS_MNEMONIC_LODSW, select_lodsw },
-	{ ZYDIS_MNEMONIC_LODSD, select_lodsd }, { ZYDIS_MNEMONIC_LODSQ, select_lodsq },
-	{ ZYDIS_MNEMONIC_CMPSB, select_cmpsb }, { ZYDIS_MNEMONIC_CMPSW, select_cmpsw },
-	{ ZYDIS_MNEMONIC_CMPSD, select_cmpsd }, { ZYDIS_MNEMONIC_CMPSQ, select_cmpsq },
-	{ ZYDIS_MNEMONIC_SCASB, select_scasb }, { ZYDIS_MNEMONIC_SCASW, select_scasw },
-	{ ZYDIS_MNEMONIC_SCASD, select_scasd }, { ZYDIS_MNEMONIC_SCASQ, select_scasq },
-	{ 0, NULL },
+	{ZYDIS_MNEMONIC_MOVSB, select_movsb},
+	{ZYDIS_MNEMONIC_MOVSW, select_movsw},
+	{ZYDIS_MNEMONIC_MOVSD, select_movsd},
+	{ZYDIS_MNEMONIC_MOVSQ, select_movsq},
+	{ZYDIS_MNEMONIC_STOSB, select_stosb},
+	{ZYDIS_MNEMONIC_STOSW, select_stosw},
+	{ZYDIS_MNEMONIC_STOSD, select_stosd},
+	{ZYDIS_MNEMONIC_STOSQ, select_stosq},
+	{ZYDIS_MNEMONIC_LODSB, select_lodsb},
+	{ZYDIS_MNEMONIC_LODSW, select_lodsw},
+	{ZYDIS_MNEMONIC_LODSD, select_lodsd},
+	{ZYDIS_MNEMONIC_LODSQ, select_lodsq},
+	{ZYDIS_MNEMONIC_CMPSB, select_cmpsb},
+	{ZYDIS_MNEMONIC_CMPSW, select_cmpsw},
+	{ZYDIS_MNEMONIC_CMPSD, select_cmpsd},
+	{ZYDIS_MNEMONIC_CMPSQ, select_cmpsq},
+	{ZYDIS_MNEMONIC_SCASB, select_scasb},
+	{ZYDIS_MNEMONIC_SCASW, select_scasw},
+	{ZYDIS_MNEMONIC_SCASD, select_scasd},
+	{ZYDIS_MNEMONIC_SCASQ, select_scasq},
+	{0, NULL},
 };
