@@ -184,23 +184,24 @@ static void mode_changed(struct vcpu *v)
 	cpu_event_set(&v->cpu, EVENT_IRQ | EVENT_VMX | nmi);
 }
 
+/*
+ * Lets the timer fire no later than at the deadline. It stays armed over vmexits, as the next entry's
+ * deadline is mostly the same or later; when it fires too early, look_vmx() comes here again.
+ */
 static void preempt_update(struct vcpu *v)
 {
-	u64 deadline = v->cpu.guest_mode ? virt_preemption_deadline(&v->cpu) : 0;
+	u64 deadline = virt_preemption_deadline(&v->cpu);
+	u64 armed = atomic_load_explicit(&v->preempt_armed, memory_order_relaxed);
 
-	if (!deadline && !v->preempt_armed)
+	if (!deadline || (armed && armed <= deadline))
 		return;
-	v->preempt_armed = deadline;
-	if (deadline)
-		timer_arm(&v->preempt, deadline);
-	else
-		timer_cancel(&v->preempt);
+	atomic_store_explicit(&v->preempt_armed, deadline, memory_order_relaxed);
+	timer_arm(&v->preempt, deadline);
 }
 
 void event_vmentry(struct vcpu *v)
 {
 	mode_changed(v);
-	preempt_update(v);
 	if (v->cpu.guest_mode && virt_entered_halted(&v->cpu))
 		v->cpu.halted = true;
 }
@@ -213,7 +214,6 @@ int event_vmexit(struct vcpu *v)
 	v->cpu.halted = false;
 	v->cpu.pending_db = 0;
 	mode_changed(v);
-	preempt_update(v);
 	if (o == OUTCOME_SHUTDOWN)
 		return exit_reason(v, KVM_EXIT_SHUTDOWN);
 	return RUN_AGAIN;
@@ -313,7 +313,10 @@ static int look_vmx(struct vcpu *v)
 		cpu_event_clear(&v->cpu, EVENT_VMX);
 		return RUN_GO;
 	}
-	return virt_pending(&v->cpu) == OUTCOME_VMEXIT ? event_vmexit(v) : RUN_GO;
+	if (virt_pending(&v->cpu) == OUTCOME_VMEXIT)
+		return event_vmexit(v);
+	preempt_update(v);
+	return RUN_GO;
 }
 
 static int look_nmi(struct vcpu *v)

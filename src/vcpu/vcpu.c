@@ -98,7 +98,10 @@ static const struct irq_vcpu_ops irq_ops = {
 
 static void preempt_fire(void *arg)
 {
-	vcpu_event(arg, EVENT_VMX);
+	struct vcpu *v = arg;
+
+	atomic_store_explicit(&v->preempt_armed, 0, memory_order_relaxed);
+	vcpu_event(v, EVENT_VMX);
 }
 
 /* -- life ---------------------------------------------------------------------------------------

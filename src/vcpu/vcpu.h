@@ -75,7 +75,7 @@ struct vcpu {
 	struct kvm_guest_debug debug;
 	struct vcpu_pv pv;
 	struct timer preempt; /* sets EVENT_VMX at virt_preemption_deadline() */
-	bool preempt_armed;
+	_Atomic u64 preempt_armed; /* when it fires; 0: it has */
 	struct vcpu_stats {
 		u64 exits, halts, interrupts, nmis, signals, io, mmio, vmexits;
 	} stats;
