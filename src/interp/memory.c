@@ -102,21 +102,18 @@ enum outcome insn_next_slow(struct cpu *cpu, const struct insn *i)
 }
 
 /* The bytes of the block that i belongs to have changed since it was decoded. */
-static bool running_stale(const struct insn *i)
+static bool running_stale(const struct cpu *cpu, const struct insn *i)
 {
-	const struct block *b;
+	const struct insn *first = i - (i->pos - 1);
 
-	while (i->len)
-		i++;
-	if (i->sub == BLOCK_NONE)
+	if (first == cpu->interp->scratch)
 		return false;
-	b = container_of(i - i->sub, struct block, insn[0]);
-	return !block_current(b);
+	return !block_current(container_of(first, struct block, insn[0]));
 }
 
 enum outcome insn_next_stored(struct cpu *cpu, const struct insn *i)
 {
-	if (cpu_wanted(cpu) || running_stale(i))
+	if (cpu_wanted(cpu) || running_stale(cpu, i))
 		return leave_next(cpu, i);
 	NEXT(cpu, i);
 }

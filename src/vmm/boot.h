@@ -34,6 +34,7 @@ struct boot_config {
 
 enum boot_mode {
 	BOOT_LINUX64, /* long mode, RSI = boot_params: Documentation/arch/x86/boot.rst, "64-bit" */
+	BOOT_LINUX32, /* protected mode without paging, RSI = boot_params: the same, "32-bit" */
 	BOOT_PVH,     /* protected mode without paging, EBX = start info: Xen's pvh.pandoc */
 };
 

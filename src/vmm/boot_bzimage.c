@@ -46,6 +46,11 @@ static size_t boot_setup_size(const struct setup_header *hdr)
 	return ((hdr->setup_sects ? hdr->setup_sects : 4) + 1) * 512;
 }
 
+static bool boot_has_entry64(const struct setup_header *hdr)
+{
+	return hdr->version >= BOOT_PROTOCOL_64 && hdr->xloadflags & XLF_KERNEL_64;
+}
+
 /* Loads the kernel unpacked. -EOPNOTSUPP: leave it to the kernel. */
 static int boot_load_payload(struct boot_image *image, const struct boot_file *file,
 			     const struct setup_header *hdr)
@@ -90,16 +95,16 @@ static int boot_load_packed(struct boot_image *image, const struct boot_file *fi
 	u64 load = hdr->pref_address ? hdr->pref_address : BOOT_HIGH_START;
 	u64 need = MAX(len, (u64)hdr->init_size);
 
-	if (hdr->version < BOOT_PROTOCOL_64 || !(hdr->xloadflags & XLF_KERNEL_64))
-		return msg_fail(-ENOEXEC, "kernel %s has no 64-bit entry (boot protocol %x.%02x)",
-				image->config->kernel, hdr->version >> 8, hdr->version & 0xff);
 	if (!ram_ptr(&image->m->ram, load, need))
 		return msg_fail(
 			-E2BIG,
 			"%llu MiB of memory are too little for this kernel; give more with -m",
 			(unsigned long long)image->m->ram.size >> 20);
 	ram_write(&image->m->ram, load, file->data + start, len);
-	image->entry = (struct boot_entry){.mode = BOOT_LINUX64, .rip = load + ENTRY_64};
+	if (boot_has_entry64(hdr))
+		image->entry = (struct boot_entry){.mode = BOOT_LINUX64, .rip = load + ENTRY_64};
+	else
+		image->entry = (struct boot_entry){.mode = BOOT_LINUX32, .rip = load};
 	image->kernel_end = load + need;
 	return 0;
 }
@@ -127,7 +132,7 @@ int boot_load_bzimage(struct boot_image *image, const struct boot_file *file)
 	if (ret < 0)
 		return ret;
 	ret = -EOPNOTSUPP;
-	if (!image->config->guest_unpacks)
+	if (!image->config->guest_unpacks && boot_has_entry64(&hdr))
 		ret = boot_load_payload(image, file, &hdr);
 	if (ret == -EOPNOTSUPP)
 		ret = boot_load_packed(image, file, &hdr);

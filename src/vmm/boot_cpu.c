@@ -103,7 +103,7 @@ int boot_set_cpu(struct machine_cpu *cpu, const struct boot_entry *entry)
 	struct kvm_regs regs = {.rip = entry->rip, .rflags = 2};
 	int ret = boot_set_sregs(cpu, entry);
 
-	if (entry->mode == BOOT_LINUX64)
+	if (entry->mode != BOOT_PVH)
 		regs.rsi = BOOT_PARAMS;
 	else
 		regs.rbx = BOOT_PVH_INFO;
