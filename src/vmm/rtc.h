@@ -6,6 +6,8 @@
 #include "vmm/machine.h"
 
 struct rtc {
+	struct machine *machine;
+	int second_fd, periodic_fd; /* timers, armed while the guest wants their interrupts */
 	pthread_mutex_t lock;
 	u8 index;
 	u8 cmos[128];
@@ -14,5 +16,7 @@ struct rtc {
 
 /* Puts the clock on ports 0x70 and 0x71. 0 or a negative errno. */
 int rtc_init(struct rtc *rtc, struct machine *m);
+/* Frees the timers. */
+void rtc_destroy(struct rtc *rtc);
 
 #endif

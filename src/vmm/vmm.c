@@ -222,6 +222,7 @@ static enum machine_end vmm_finish(struct vmm *v, enum machine_end end)
 	if (m->coalesced)
 		coalesced_drain(&v->coalesced);
 	board_end(&v->board);
+	rtc_destroy(&v->rtc);
 	if (m->coalesced)
 		coalesced_destroy(&v->coalesced);
 	if (v->console.machine && console_close(&v->console) && end != MACHINE_SIGNAL)

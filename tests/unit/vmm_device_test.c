@@ -59,6 +59,7 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
+	rtc_destroy(&f->rtc);
 	console_close(&f->con);
 	loop_destroy(&f->m.loop);
 	close(f->out[0]);
@@ -237,6 +238,33 @@ static void test_rtc_keeps_what_is_set(void **state)
 	assert_int_equal(cmos(f, 13), 0x80);
 }
 
+/* 1024 Hz: the loop delivers one within a millisecond, and reading C acknowledges it. */
+static void test_rtc_interrupts(void **state)
+{
+	struct fixture *f = *state;
+
+	set_cmos(f, 11, 0x42);
+	for (int i = 0; i < 1000 && !f->m.intr.sources[IRQ_RTC]; i++) {
+		struct epoll_event ev;
+
+		if (epoll_wait(f->m.loop.epoll_fd, &ev, 1, 100) == 1) {
+			struct loop_entry *e = ev.data.ptr;
+
+			e->fn(e->opaque, ev.events);
+		}
+	}
+	assert_int_equal(f->m.intr.sources[IRQ_RTC], 1);
+	assert_int_equal(cmos(f, 12), 0xc0);
+	assert_int_equal(f->m.intr.sources[IRQ_RTC], 0);
+	assert_int_equal(cmos(f, 12), 0);
+	/* A flag that is up raises the line when its interrupt is enabled. */
+	set_cmos(f, 11, 0x02);
+	f->rtc.cmos[12] = 0x10;
+	set_cmos(f, 11, 0x12);
+	assert_int_equal(f->m.intr.sources[IRQ_RTC], 1);
+	set_cmos(f, 11, 0x02);
+}
+
 static u32 pci_read(struct fixture *f, unsigned slot, unsigned reg)
 {
 	bus_write(&f->m.pio, 0xcf8, 4, 0x80000000 | slot << 11 | reg);
@@ -412,6 +440,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_power_off, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_power_button, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rtc_keeps_what_is_set, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rtc_interrupts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pci, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_msix, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_intx, setup, teardown),
