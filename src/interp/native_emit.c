@@ -269,15 +269,23 @@ static void put_vex(struct code *c, const struct form *f)
 	put_modrm_imm(c, f);
 }
 
-/* Whether two operands are of one kind and size. Flags and the like have the mode's size. */
-static bool op_same(const ZydisDecodedOperand *a, const ZydisDecodedOperand *b)
+/* Flags and the like have the mode's size, and Zydis has one for RAX in 32-bit code (PCMPESTRI). */
+static bool op_size_counts(const ZydisDecodedOperand *op, enum code_mode mode)
+{
+	return op->type != ZYDIS_OPERAND_TYPE_REGISTER ||
+	       op->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT ||
+	       (mode == CODE_64 && reg_kind(op->reg.value) != KIND_NONE);
+}
+
+/* Whether two operands are of one kind and size. */
+static bool op_same(const ZydisDecodedOperand *a, const ZydisDecodedOperand *b, enum code_mode mode)
 {
 	if (a->type != b->type || a->actions != b->actions)
 		return false;
-	if (a->type != ZYDIS_OPERAND_TYPE_REGISTER)
-		return a->size == b->size;
-	return reg_kind(a->reg.value) == reg_kind(b->reg.value) &&
-	       (a->size == b->size || reg_kind(a->reg.value) == KIND_NONE);
+	if (a->size != b->size && op_size_counts(a, mode))
+		return false;
+	return a->type != ZYDIS_OPERAND_TYPE_REGISTER ||
+	       reg_kind(a->reg.value) == reg_kind(b->reg.value);
 }
 
 /* The bytes from `start` are the guest's instruction indeed, as 64-bit code. */
@@ -289,7 +297,7 @@ static bool insn_same(const struct x86_decoded *d, const struct code *c, unsigne
 	    h.insn.mnemonic != d->insn.mnemonic || h.insn.operand_count != d->insn.operand_count)
 		return false;
 	for (unsigned n = 0; n < d->insn.operand_count; n++)
-		if (!op_same(&h.ops[n], &d->ops[n]))
+		if (!op_same(&h.ops[n], &d->ops[n], d->mode))
 			return false;
 	return true;
 }

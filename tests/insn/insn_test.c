@@ -3,7 +3,7 @@
  * Every instruction form that the decoder knows and that may run in user mode, on the host CPU and on
  * the interpreter, with random and edge operands: all state, flags, memory and faults must agree.
  *
- *   insn_test [--filter MNEMONIC] [--iterations N] [--seed N] [--list] [--verbose]
+ *   insn_test [--mode 64|32] [--filter MNEMONIC] [--iterations N] [--seed N] [--list] [--verbose]
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -19,8 +19,9 @@ static struct {
 	const char *filter;
 	u64 seed;
 	unsigned iterations;
+	unsigned mode; /* 64, 32, or 0 for both */
 	bool list, verbose;
-} options = {.seed = 1, .iterations = 150};
+} options = {.seed = 1, .iterations = 100};
 
 static struct {
 	u64 trials, faults;
@@ -98,7 +99,8 @@ static bool wanted(const struct form *f)
 static int usage(const char *name)
 {
 	fprintf(stderr,
-		"usage: %s [--filter MNEMONIC] [--iterations N] [--seed N] [--list] [--verbose]\n",
+		"usage: %s [--mode 64|32] [--filter MNEMONIC] [--iterations N] [--seed N] [--list] "
+		"[--verbose]\n",
 		name);
 	return 2;
 }
@@ -109,6 +111,7 @@ static bool parse(int argc, char **argv)
 		{"filter", required_argument, NULL, 'f'},
 		{"iterations", required_argument, NULL, 'i'},
 		{"seed", required_argument, NULL, 's'},
+		{"mode", required_argument, NULL, 'm'},
 		{"list", no_argument, NULL, 'l'},
 		{"verbose", no_argument, NULL, 'v'},
 		{NULL, 0, NULL, 0},
@@ -124,6 +127,8 @@ static bool parse(int argc, char **argv)
 			options.iterations = (unsigned)strtoul(optarg, NULL, 0);
 		else if (c == 's')
 			options.seed = strtoull(optarg, NULL, 0);
+		else if (c == 'm')
+			options.mode = (unsigned)strtoul(optarg, NULL, 0);
 		else if (c == 'l')
 			options.list = true;
 		else if (c == 'v')
@@ -134,16 +139,13 @@ static bool parse(int argc, char **argv)
 	return optind == argc;
 }
 
-int main(int argc, char **argv)
+static void run_mode(enum code_mode mode)
 {
 	struct form *forms;
 	unsigned count;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (!parse(argc, argv))
-		return usage(argv[0]);
-	host_init();
-	guest_init();
+	trial_mode = mode;
+	guest_set_mode();
 	forms = forms_list(&count);
 	for (unsigned n = 0; n < count; n++) {
 		if (!wanted(&forms[n]))
@@ -153,9 +155,22 @@ int main(int argc, char **argv)
 		if (!options.list)
 			run_form(&forms[n], n);
 	}
+	free(forms);
+}
+
+int main(int argc, char **argv)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (!parse(argc, argv))
+		return usage(argv[0]);
+	host_init();
+	guest_init();
+	if (options.mode != 32)
+		run_mode(CODE_64);
+	if (options.mode != 64)
+		run_mode(CODE_32);
 	printf("insn_test: %u forms, %llu trials (%llu faulted), %u forms differ; seed %llu\n",
 	       totals.forms, (unsigned long long)totals.trials, (unsigned long long)totals.faults,
 	       totals.bad_forms, (unsigned long long)options.seed);
-	free(forms);
 	return totals.bad_forms != 0;
 }

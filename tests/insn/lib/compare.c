@@ -181,9 +181,15 @@ static u32 mxcsr_mask(const struct x86_decoded *d, const struct result *host)
 	return unmasked & 0x18 ? ~0x20u : ~0u;
 }
 
+/* Which there are, of general and of vector registers. */
+static unsigned registers(void)
+{
+	return trial_mode == CODE_64 ? 16 : 8;
+}
+
 static void check_vectors(bool print, const u8 *a, const u8 *b, u32 mxcsr)
 {
-	for (unsigned n = 0; n < 16; n++) {
+	for (unsigned n = 0; n < registers(); n++) {
 		check_bytes(print, "xmm", n, XSAVE_XMM(a, n), XSAVE_XMM(b, n), 16);
 		check_bytes(print, "ymmh", n, XSAVE_YMMH(a, n), XSAVE_YMMH(b, n), 16);
 	}
@@ -245,16 +251,18 @@ bool results_equal(const struct trial *t, const struct x86_decoded *d, const str
 	const u64 flags = (RFLAGS_ARITH | RFLAGS_DF) &
 			  ~(host->vector == NO_FAULT ? flags_undefined(t, d) : 0);
 
+	const u64 mask = trial_mode == CODE_64 ? ~0ull : (u32)~0;
+
 	if (result_undefined(t, d, host, guest))
 		return true;
 	differences = 0;
 	check_fault(print, d, host, guest);
-	for (unsigned n = 0; n < 16; n++) {
+	for (unsigned n = 0; n < registers(); n++) {
 		static const char names[16][4] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp",
 						  "rsi", "rdi", "r8",  "r9",  "r10", "r11",
 						  "r12", "r13", "r14", "r15"};
 
-		check(print, names[n], host->s.gpr[n], guest->s.gpr[n]);
+		check(print, names[n], host->s.gpr[n] & mask, guest->s.gpr[n] & mask);
 	}
 	check(print, "rip", host->s.rip, guest->s.rip);
 	check(print, "rflags", host->s.rflags & flags, guest->s.rflags & flags);

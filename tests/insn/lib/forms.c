@@ -106,6 +106,43 @@ static bool may_run(const struct x86_decoded *d)
 	       x86_feature_present(d, guest_features());
 }
 
+/* -- 32-bit code ------------------------------------------------------------------------------------------ */
+
+static bool same_operand(const ZydisDecodedOperand *a, const ZydisDecodedOperand *b)
+{
+	if (a->type != b->type || a->visibility != b->visibility)
+		return false;
+	if (a->type == ZYDIS_OPERAND_TYPE_MEMORY)
+		return a->size == b->size && a->mem.base == b->mem.base &&
+		       a->mem.index == b->mem.index && a->mem.disp.value == b->mem.disp.value;
+	if (a->type != ZYDIS_OPERAND_TYPE_REGISTER)
+		return a->size == b->size;
+	return (a->reg.value == b->reg.value && a->size == b->size) ||
+	       ZydisRegisterGetClass(a->reg.value) == ZYDIS_REGCLASS_FLAGS;
+}
+
+/* Whether 64-bit code with an address-size prefix does what *d does in 32-bit code. */
+static bool same_in_64(const struct x86_decoded *d, const u8 *bytes)
+{
+	struct x86_decoded wide;
+	u8 b[16] = {0x67};
+
+	memcpy(b + 1, bytes, 14);
+	if (d->insn.address_width != 32 || !x86_decode(&wide, CODE_64, b, 15) ||
+	    wide.insn.mnemonic != d->insn.mnemonic || wide.insn.length != d->insn.length + 1 ||
+	    wide.insn.operand_count != d->insn.operand_count)
+		return false;
+	for (unsigned n = 0; n < d->insn.operand_count; n++)
+		if (!same_operand(&d->ops[n], &wide.ops[n]))
+			return false;
+	return true;
+}
+
+static bool decode(struct x86_decoded *d, const u8 *b)
+{
+	return x86_decode(d, trial_mode, b, 15) && (trial_mode == CODE_64 || same_in_64(d, b));
+}
+
 /* -- enumeration --------------------------------------------------------------------------------------- */
 
 static u64 mix(u64 h, u64 v)
@@ -185,7 +222,7 @@ static void try_form(struct form *f)
 	b[n] = f->modrm;
 	if ((f->modrm & 0xc7) == 5)
 		return;
-	if (!x86_decode(d, CODE_64, b, 15) || d->insn.opcode != f->opcode || !may_run(d))
+	if (!decode(d, b) || d->insn.opcode != f->opcode || !may_run(d))
 		return; /* (another opcode: f->opcode is a prefix) */
 	f->has_modrm = d->insn.attributes & ZYDIS_ATTRIB_HAS_MODRM;
 	f->mem = f->has_modrm && f->modrm < 0xc0;
@@ -244,6 +281,8 @@ static void vex_forms(void)
 
 struct form *forms_list(unsigned *count)
 {
+	nforms = 0;
+	memset(seen, 0, sizeof(seen));
 	forms = calloc(FORMS_MAX, sizeof(*forms));
 	legacy_forms();
 	vex_forms();
@@ -289,16 +328,19 @@ static void put_modrm(const struct form *f, u8 *p)
 
 bool form_instance(const struct form *f, struct trial *t, struct x86_decoded *d)
 {
-	u8 b[32] = {0}, rex = random64() & 7;
+	u8 b[32] = {0}, rex = trial_mode == CODE_64 ? random64() & 7 : 0;
 	u8 vvvv = uses_encoding(&f->d, ZYDIS_OPERAND_ENCODING_NDSNDD) ? random64() & 15 : 0;
-	unsigned n = put_opcode(f, rex, vvvv, b);
+	unsigned n;
 
+	if (trial_mode == CODE_32)
+		vvvv &= 7;
+	n = put_opcode(f, rex, vvvv, b);
 	if (f->has_modrm)
 		put_modrm(f, b + n);
 	else
 		for (unsigned k = 0; k < 8; k++)
 			b[n + k] = (u8)random64();
-	if (!x86_decode(d, CODE_64, b, 15) || form_key(f, d) != form_key(f, &f->d))
+	if (!decode(d, b) || form_key(f, d) != form_key(f, &f->d))
 		return false;
 	memset(t->code, 0, sizeof(t->code));
 	memcpy(t->code, b, d->insn.length);

@@ -152,6 +152,8 @@ static u64 pick_target(void)
 	case 6:
 		return PAGE(RO_PAGE) + random_below(3000);
 	case 7:
+		if (trial_mode == CODE_32)
+			return 0xf0000000;
 		return chance(50) ? 0x0000900000000000ull + random_below(4096)
 				  : 0xffff7ffffffff000ull;
 	default:
@@ -161,8 +163,9 @@ static u64 pick_target(void)
 
 static bool is_gpr(ZydisRegister r)
 {
-	return ZydisRegisterGetClass(r) == ZYDIS_REGCLASS_GPR64 ||
-	       ZydisRegisterGetClass(r) == ZYDIS_REGCLASS_GPR32;
+	ZydisRegisterClass c = ZydisRegisterGetClass(r);
+
+	return c == ZYDIS_REGCLASS_GPR64 || c == ZYDIS_REGCLASS_GPR32 || c == ZYDIS_REGCLASS_GPR16;
 }
 
 static u64 gpr_of(const struct state *s, ZydisRegister r)
@@ -177,17 +180,17 @@ static u64 effective(const struct trial *t, const struct x86_decoded *d,
 {
 	u64 ea = gpr_of(&t->s, op->mem.base) + gpr_of(&t->s, op->mem.index) * op->mem.scale +
 		 (u64)op->mem.disp.value;
+	unsigned width = d->insn.address_width;
 
 	if (op->mem.base == ZYDIS_REGISTER_RIP)
 		ea += CODE_ADDR + t->len;
-	return d->insn.address_width == 32 ? (u32)ea : ea;
+	return width == 64 ? ea : ea & MASK(width - 1, 0);
 }
 
 /* Moves the operand to `target`, by its base register or by its displacement. */
 static bool place(struct trial *t, const struct x86_decoded *d, ZydisDecodedOperand *op, u64 target)
 {
 	u64 miss = target - effective(t, d, op);
-
 	if (is_gpr(op->mem.base)) {
 		t->s.gpr[ZydisRegisterGetId(op->mem.base)] += miss;
 		return true;
@@ -207,6 +210,8 @@ static bool address_safe(u64 ea)
 {
 	if (ea >= PAGE(1) + 0xc00 && ea < PAGE(7) + 2048)
 		return true;
+	if (trial_mode == CODE_32)
+		return ea - 0xf0000000 < 0x1000;
 	return (u64)sext(ea, 47) != ea && (ea & 0xfffffffff) < (1 << 20);
 }
 
@@ -274,6 +279,8 @@ static bool place_operands(struct trial *t, struct x86_decoded *d)
 			return false;
 	}
 	/* One operand's registers may have moved another. */
+	for (unsigned n = 0; n < 16 && trial_mode == CODE_32; n++)
+		t->s.gpr[n] = n < 8 ? (u32)t->s.gpr[n] : 0;
 	for (unsigned n = 0; n < d->insn.operand_count; n++)
 		if (is_memory(&d->ops[n]) && !address_safe(effective(t, d, &d->ops[n])))
 			return false;

@@ -83,10 +83,11 @@ static void make_segments(void)
 {
 	static const struct segment data = {0, ~0u, 0x2b, 0xc0f3, false};
 	static const struct segment code = {0, ~0u, 0x33, 0xa0fb, false};
+	static const struct segment code32 = {0, ~0u, 0x23, 0xc0fb, false};
 
 	for (unsigned n = SEG_ES; n <= SEG_GS; n++)
 		cpu->seg[n] = data;
-	cpu->seg[SEG_CS] = code;
+	cpu->seg[SEG_CS] = trial_mode == CODE_64 ? code : code32;
 }
 
 static void make_system(void)
@@ -100,7 +101,7 @@ static void make_system(void)
 	make_segments();
 	sys_mode_update(cpu);
 	mmu_mode_changed(cpu);
-	must(cpu->cpl == 3 && cpu->mode == CODE_64, "user mode");
+	must(cpu->cpl == 3 && cpu->mode == trial_mode, "user mode");
 }
 
 static void make_cpuid(void)
@@ -127,6 +128,11 @@ void guest_init(void)
 	make_tables();
 	make_cpuid();
 	must(!mmu_init(cpu) && !interp_init(cpu), "the engine");
+	make_system();
+}
+
+void guest_set_mode(void)
+{
 	make_system();
 }
 

@@ -152,6 +152,8 @@ static void write_code(const struct trial *t)
 	const u64 leave = (u64)insn_host_leave;
 	u8 *p = (u8 *)CODE_ADDR;
 
+	if (trial_mode == CODE_32)
+		*p++ = 0x67;
 	memcpy(p, t->code, t->len);
 	memcpy(p + t->len, jump, sizeof(jump));
 	memcpy(p + t->len + sizeof(jump), &leave, 8);

@@ -2,6 +2,7 @@
 #include "state.h"
 
 u64 random_state;
+enum code_mode trial_mode = CODE_64;
 
 /* splitmix64 */
 u64 random64(void)

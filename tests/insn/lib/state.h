@@ -50,6 +50,12 @@ struct result {
 	u8 data[DATA_SIZE];
 };
 
+/*
+ * CODE_64, or CODE_32: then the host runs, in 64-bit mode with an address-size prefix, the instructions that
+ * mean the same there.
+ */
+extern enum code_mode trial_mode;
+
 /* What both run. */
 struct trial {
 	struct state s;
@@ -66,6 +72,7 @@ bool host_cpuid(u32 leaf, u32 sub, unsigned reg, unsigned bit);
 
 /* -- guest.c ---- */
 void guest_init(void);
+void guest_set_mode(void); /* trial_mode has changed */
 void guest_run(const struct trial *t, struct result *r);
 const u32 *guest_features(void);
 
@@ -89,6 +96,7 @@ struct form {
 	bool has_modrm, mem, fixed_reg, fixed_rm;
 };
 
+/* The forms of trial_mode; to be freed. */
 struct form *forms_list(unsigned *count);
 /* The same form with random operands. false: bad luck, try again. */
 bool form_instance(const struct form *f, struct trial *t, struct x86_decoded *d);
