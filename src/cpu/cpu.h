@@ -231,7 +231,7 @@ struct cpu {
 	u64 rflags_sys;
 	_Atomic u32 events; /* EVENT_*, any thread */
 	u32 tlb_ctx;	    /* low 12 bits of a TLB tag for accesses at the current CPL (mmu/) */
-	u64 tlb_xor;	    /* what mixes the context into the TLB's index (mmu/) */
+	u64 tlb_xor;	    /* mixes the context into the TLB's index, as a byte offset (mmu/) */
 	struct tlb_entry *tlb;
 	u64 intercepts; /* ICPT_* */
 	u64 icount;	/* instructions retired */

@@ -146,6 +146,7 @@ static void insn_end(struct insn *i, u16 off, unsigned count)
 /* Fills b from page offset `off`; false: the very first instruction crosses into the next page. */
 static bool block_fill(struct cpu *cpu, struct block *b, unsigned off)
 {
+	ZydisMnemonic previous = ZYDIS_MNEMONIC_INVALID;
 	struct x86_decoded d;
 	unsigned n = 0;
 	bool more = true;
@@ -156,6 +157,10 @@ static bool block_fill(struct cpu *cpu, struct block *b, unsigned off)
 		if (x86_decode(&d, cpu->mode, b->page->hva + off, PAGE_SIZE - off)) {
 			more = interp_select_insn(&d, &b->insn[n], cpu->features) &&
 			       !ends_block(&d);
+			if (n && cpu->mode == CODE_64 &&
+			    d.insn.meta.category == ZYDIS_CATEGORY_COND_BR)
+				interp_fuse(&b->insn[n - 1], previous, d.insn.mnemonic);
+			previous = d.insn.mnemonic;
 		} else if (d.insn.length) {
 			interp_select_bad(&d, &b->insn[n]);
 			more = false;

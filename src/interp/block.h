@@ -79,6 +79,11 @@ static inline bool cpu_wanted(const struct cpu *cpu)
  * latter (or the instruction ends its block for another reason).
  */
 bool interp_select_insn(struct x86_decoded *d, struct insn *i, const u32 *features);
+/*
+ * *i, a `first`, is followed in its block by the conditional branch `jcc` (64-bit mode): makes one handler do
+ * both where there is one.
+ */
+void interp_fuse(struct insn *i, ZydisMnemonic first, ZydisMnemonic jcc);
 /* For what x86_decode() refused. */
 void interp_select_bad(const struct x86_decoded *d, struct insn *i);
 

@@ -18,6 +18,8 @@
 #define TLB_BITS 12
 #define TLB_SIZE (1u << TLB_BITS)
 
+#define TLB_ENTRY_SHIFT 5 /* log2 of an entry's size */
+
 /* An invalid tag: its context (all ones) is never in use. */
 #define TLB_INVALID (~0ull)
 
@@ -27,9 +29,23 @@ struct tlb_entry {
 	u64 addend;   /* hva = gva + addend */
 };
 
+_Static_assert(sizeof(struct tlb_entry) == 1 << TLB_ENTRY_SHIFT, "mmu_tlb_entry counts on it");
+
+/* The host address that a matching entry gives. It is never NULL, which callers' tests profit from. */
+static inline void *mmu_tlb_host(const struct tlb_entry *e, u64 gva)
+{
+	void *p = (void *)(gva + e->addend);
+
+	if (!p)
+		__builtin_unreachable();
+	return p;
+}
+
 static inline struct tlb_entry *mmu_tlb_entry(const struct cpu *cpu, u64 gva)
 {
-	return &cpu->tlb[((gva >> PAGE_SHIFT) ^ cpu->tlb_xor) & (TLB_SIZE - 1)];
+	u64 offset = (gva >> (PAGE_SHIFT - TLB_ENTRY_SHIFT)) ^ cpu->tlb_xor;
+
+	return (void *)((u8 *)cpu->tlb + (offset & ((TLB_SIZE - 1) << TLB_ENTRY_SHIFT)));
 }
 
 /*
@@ -41,7 +57,7 @@ static inline void *mmu_probe_read(const struct cpu *cpu, u64 gva, unsigned size
 	struct tlb_entry *e = mmu_tlb_entry(cpu, gva);
 
 	if (likely(e->read == (((gva + size - 1) & PAGE_MASK) | cpu->tlb_ctx)))
-		return (void *)(gva + e->addend);
+		return mmu_tlb_host(e, gva);
 	return NULL;
 }
 
@@ -50,7 +66,7 @@ static inline void *mmu_probe_write(const struct cpu *cpu, u64 gva, unsigned siz
 	struct tlb_entry *e = mmu_tlb_entry(cpu, gva);
 
 	if (likely(e->write == (((gva + size - 1) & PAGE_MASK) | cpu->tlb_ctx)))
-		return (void *)(gva + e->addend);
+		return mmu_tlb_host(e, gva);
 	return NULL;
 }
 

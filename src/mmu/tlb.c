@@ -143,7 +143,7 @@ static u64 ctx_xor(u32 ctx)
 void mmu_update_mode(struct cpu *cpu)
 {
 	cpu->tlb_ctx = ctx_of(cpu->mmu, current_kind(cpu));
-	cpu->tlb_xor = ctx_xor(cpu->tlb_ctx);
+	cpu->tlb_xor = (u64)ctx_xor(cpu->tlb_ctx) << TLB_ENTRY_SHIFT;
 }
 
 /* -- refill ---------------------------------------------------------------------------------------
