@@ -261,23 +261,30 @@ static bool is_rep(const struct x86_decoded *d)
 	       (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
 }
 
+/* One register is base and index. */
+static bool is_doubled(const ZydisDecodedOperand *op)
+{
+	return is_gpr(op->mem.base) && op->mem.base == op->mem.index;
+}
+
+static bool place_operand(struct trial *t, struct x86_decoded *d, ZydisDecodedOperand *op)
+{
+	if (op->mem.type == ZYDIS_MEMOP_TYPE_VSIB)
+		fill_indices(t, op, qword_index(d->insn.mnemonic));
+	else if (is_gpr(op->mem.index) && chance(80))
+		t->s.gpr[ZydisRegisterGetId(op->mem.index)] = random_below(256);
+	tame_bit_offset(t, d);
+	if (!is_doubled(op))
+		return place(t, d, op, pick_target());
+	t->s.gpr[ZydisRegisterGetId(op->mem.base)] = (PAGE(DATA_PAGE) + 2048) / (1 + op->mem.scale);
+	return true;
+}
+
 static bool place_operands(struct trial *t, struct x86_decoded *d)
 {
-	for (unsigned n = 0; n < d->insn.operand_count; n++) {
-		if (!is_memory(&d->ops[n]))
-			continue;
-		if (d->ops[n].mem.type == ZYDIS_MEMOP_TYPE_VSIB)
-			fill_indices(t, &d->ops[n], qword_index(d->insn.mnemonic));
-		else if (d->ops[n].mem.index == d->ops[n].mem.base)
-			t->s.gpr[ZydisRegisterGetId(d->ops[n].mem.base)] =
-				(ARENA + DATA_PAGE * PAGE_SIZE + 2048) / (1 + d->ops[n].mem.scale);
-		else if (is_gpr(d->ops[n].mem.index) && chance(80))
-			t->s.gpr[ZydisRegisterGetId(d->ops[n].mem.index)] = random_below(256);
-		tame_bit_offset(t, d);
-		if (d->ops[n].mem.index != d->ops[n].mem.base &&
-		    !place(t, d, &d->ops[n], pick_target()))
+	for (unsigned n = 0; n < d->insn.operand_count; n++)
+		if (is_memory(&d->ops[n]) && !place_operand(t, d, &d->ops[n]))
 			return false;
-	}
 	/* One operand's registers may have moved another. */
 	for (unsigned n = 0; n < 16 && trial_mode == CODE_32; n++)
 		t->s.gpr[n] = n < 8 ? (u32)t->s.gpr[n] : 0;
