@@ -71,6 +71,20 @@ static bool select_xchg(const struct x86_decoded *d, struct insn *i)
 	return true;
 }
 
+/* PAUSE with REX.B is XCHG of r8 and rAX, as without F3. */
+static bool select_pause(const struct x86_decoded *d, struct insn *i)
+{
+	static const insn_fn r[] = SIZES(xchg_r);
+
+	if (d->mode != CODE_64 || !d->insn.raw.rex.B)
+		return false;
+	i->size = d->insn.operand_width / 8;
+	i->dst = 8 * REG_RAX;
+	i->src = 8 * REG_R8;
+	i->fn = r[size_index(i->size)];
+	return true;
+}
+
 /* -- XADD ----------------------------------------------------------------------------------------
  */
 
@@ -378,6 +392,7 @@ static bool select_xlat(const struct x86_decoded *d, struct insn *i)
 
 const struct interp_select interp_xchg[] = {
 	{ZYDIS_MNEMONIC_XCHG, select_xchg},
+	{ZYDIS_MNEMONIC_PAUSE, select_pause},
 	{ZYDIS_MNEMONIC_XADD, select_xadd},
 	{ZYDIS_MNEMONIC_CMPXCHG, select_cmpxchg},
 	{ZYDIS_MNEMONIC_CMPXCHG8B, select_cmpxchg8b},
