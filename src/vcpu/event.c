@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "interp/interp.h"
 #include "irq/irq.h"
 #include "mmu/mmu.h"
 #include "vcpu/pv.h"
@@ -237,6 +238,8 @@ static int look_kick(struct vcpu *v)
 static int look_tlb(struct vcpu *v)
 {
 	mmu_flush_all(&v->cpu);
+	/* Decoded code refers to its slot's generations, and the slot may be gone. */
+	interp_flush(&v->cpu);
 	return RUN_GO;
 }
 
