@@ -20,7 +20,7 @@ ifeq ($(SAN),1)
 B          ?= build-san
 # A guest accesses its memory at any address: alignment is not checked.
 ALL_CFLAGS += -fsanitize=address,undefined -fno-sanitize=alignment -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-LIBS       += -fsanitize=address,undefined
+LIBS       += -fsanitize=address,undefined -fno-sanitize=alignment
 endif
 B ?= build
 

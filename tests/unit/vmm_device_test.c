@@ -332,7 +332,7 @@ static void test_msix(void **state)
 	assert_int_equal(pci_read(f, 1, cap) & 0xffff00ff, 2 << 16 | 0x11);
 	pci_msix_notify(&dev, 0);
 	assert_int_equal(dev.msix.pending, 0); /* off: lost */
-	pci_write(f, 1, cap, 0x8000 << 16);
+	pci_write(f, 1, cap, 0x8000u << 16);
 	assert_true(pci_msix_enabled(&dev));
 	assert_int_equal(bus_read(&f->m.mmio, bar + 12, 4), 1);
 	pci_msix_notify(&dev, 0);
