@@ -3,9 +3,14 @@
 #include <string.h>
 #include "vmm/device.h"
 #include "vmm/msg.h"
+#include "vmm/virtio_devices.h"
 
 /* One line for each kind; the last one ends the table. */
 static const struct device_kind kinds[] = {
+	{"console", virtio_console_create},
+	{"disk", virtio_blk_create},
+	{"net", virtio_net_create},
+	{"rng", virtio_rng_create},
 	{NULL, NULL},
 };
 

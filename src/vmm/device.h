@@ -17,6 +17,8 @@ struct board {
 	struct machine *machine;
 	struct pci *pci;
 	struct console *console;
+	const char *name;   /* the guest's, or NULL */
+	unsigned net_count; /* network cards so far */
 	unsigned cleanup_count;
 	struct {
 		void (*fn)(void *opaque);

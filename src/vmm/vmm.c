@@ -135,7 +135,8 @@ static int vmm_create_devices(struct vmm *v)
 		ret = vmm_create_chipset(v);
 	if (ret < 0)
 		return msg_fail(ret, "cannot create the devices: %s", strerror(-ret));
-	v->board = (struct board){.machine = &v->machine, .pci = &v->pci, .console = &v->console};
+	v->board = (struct board){
+		.machine = &v->machine, .pci = &v->pci, .console = &v->console, .name = c->name};
 	if (c->console == VMM_CONSOLE_VIRTIO)
 		ret = device_create(&v->board, "console", "");
 	for (unsigned i = 0; !ret && i < c->device_count; i++)
