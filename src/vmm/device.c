@@ -7,11 +7,9 @@
 
 /* One line for each kind; the last one ends the table. */
 static const struct device_kind kinds[] = {
-	{"console", virtio_console_create},
-	{"disk", virtio_blk_create},
-	{"net", virtio_net_create},
-	{"rng", virtio_rng_create},
-	{NULL, NULL},
+	{"console", virtio_console_create}, {"disk", virtio_blk_create},
+	{"net", virtio_net_create},	    {"rng", virtio_rng_create},
+	{"vsock", virtio_vsock_create},	    {NULL, NULL},
 };
 
 int device_create(struct board *board, const char *kind, const char *args)
