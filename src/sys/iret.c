@@ -118,21 +118,21 @@ static enum outcome pop_rip_cs(struct cpu *cpu, struct ret *r, unsigned size)
 /* -- far RET
  * ------------------------------------------------------------------------------------------ */
 
+static void stack_release(struct sys_stack *s, u16 n)
+{
+	s->sp = (s->sp & ~s->mask) | ((s->sp + n) & s->mask);
+}
+
 static enum outcome far_ret_real(struct cpu *cpu, struct ret *r, u16 pop_bytes)
 {
 	if ((u32)r->rip > cpu->seg[SEG_CS].limit)
 		return gp0(cpu);
-	r->stack.sp += pop_bytes;
+	stack_release(&r->stack, pop_bytes);
 	sys_stack_commit(cpu, &r->stack);
 	sys_segment_load_real(cpu, SEG_CS, (u16)r->cs);
 	cpu->rip = r->rip;
 	sys_mode_from_cs(cpu);
 	return OUTCOME_OK;
-}
-
-static void stack_release(struct sys_stack *s, u16 n)
-{
-	s->sp = (s->sp & ~s->mask) | ((s->sp + n) & s->mask);
 }
 
 enum outcome sys_far_ret(struct cpu *cpu, unsigned size, u16 pop_bytes)

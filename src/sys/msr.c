@@ -185,12 +185,21 @@ static enum msr_result own_write(struct cpu *cpu, u32 index, u64 value, bool hos
 	}
 }
 
+/* The LAPIC's, which guests use most: they need not be looked for anywhere else. */
+static bool is_lapic_msr(u32 index)
+{
+	return index - MSR_X2APIC_BASE < 0x100 || index == MSR_TSC_DEADLINE;
+}
+
 bool sys_msr_read(struct cpu *cpu, u32 index, u64 *value, bool host)
 {
 	const u64 *word = address_msr(cpu, index);
 	enum msr_result r;
 
 	*value = 0;
+	if (is_lapic_msr(index))
+		return cpu->ops && cpu->ops->msr_read &&
+		       cpu->ops->msr_read(cpu, index, value, host);
 	if (word) {
 		*value = *word;
 		return true;
@@ -209,6 +218,9 @@ bool sys_msr_write(struct cpu *cpu, u32 index, u64 value, bool host)
 	u64 *word = address_msr(cpu, index);
 	enum msr_result r;
 
+	if (is_lapic_msr(index))
+		return cpu->ops && cpu->ops->msr_write &&
+		       cpu->ops->msr_write(cpu, index, value, host);
 	if (word) {
 		if (!canonical(cpu, value))
 			return false;

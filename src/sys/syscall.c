@@ -93,6 +93,9 @@ enum outcome sys_sysret(struct cpu *cpu, unsigned size)
 		cpu_rflags_set(cpu, cpu_rflags(cpu) | RFLAGS_IF);
 	cpu->rip = wide ? cpu->gpr[REG_RCX] : (u32)cpu->gpr[REG_RCX];
 	enter_flat(cpu, (u16)(sel + (wide ? 16 : 0)) | 3, (u16)(sel + 8) | 3, wide, 3);
+	/* TF traps at once, as if it were SYSCALL that has just ended. */
+	if (unlikely(cpu->rflags_sys & RFLAGS_TF))
+		cpu->pending_db |= DR6_BS;
 	return OUTCOME_OK;
 }
 

@@ -133,10 +133,18 @@ static bool retired(const struct cpu *cpu, enum outcome o)
 	return o == OUTCOME_OK || o == OUTCOME_RESYNC || o == OUTCOME_HLT;
 }
 
+/* SYSCALL alone goes to level 0 without TF: it is judged by what SFMASK leaves of TF, so that the kernel does
+ * not trap at its entry. */
+static bool tf_ended_by_syscall(const struct cpu *cpu, u8 cpl)
+{
+	return cpl && !cpu->cpl && !(cpu->rflags_sys & RFLAGS_TF);
+}
+
 enum outcome debug_step(struct vcpu *v)
 {
 	struct cpu *cpu = &v->cpu;
-	bool guest_mode = cpu->guest_mode, step = cpu->rflags_sys & RFLAGS_TF || debugger_steps(v);
+	bool guest_mode = cpu->guest_mode, tf = cpu->rflags_sys & RFLAGS_TF;
+	u8 cpl = cpu->cpl;
 	u64 hits = v->restart || v->debug_resume ? 0 : instruction_breakpoints(v);
 	enum outcome o;
 
@@ -150,7 +158,8 @@ enum outcome debug_step(struct vcpu *v)
 		return o;
 	if (guest_mode)
 		virt_stepped(cpu);
-	if (step && cpu->guest_mode == guest_mode)
+	tf = tf && !tf_ended_by_syscall(cpu, cpl);
+	if ((tf || debugger_steps(v)) && cpu->guest_mode == guest_mode)
 		cpu->pending_db |= DR6_BS;
 	return o;
 }
