@@ -257,6 +257,11 @@ struct cpu {
 	u64 xcr0, xss;
 	u64 pdpte[4]; /* PAE paging: loaded with CR3 (SDM Vol. 3A 4.4.1) */
 	struct fpu fpu;
+	/*
+	 * While the interpreter runs: the guest's MXCSR when the host's register holds it, else 0, and the
+	 * thread's own, which comes back before the interpreter returns (interp/native.c).
+	 */
+	u32 mxcsr_live, mxcsr_host;
 
 	/* -- MSRs with storage only; the rest are derived (cpu/msr.c) ---------------------------- */
 	struct cpu_msrs {

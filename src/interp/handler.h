@@ -36,6 +36,15 @@ extern const struct interp_select interp_system[], interp_farjump[], interp_io[]
  */
 bool interp_native_select(const struct x86_decoded *d, struct insn *i);
 
+/* Gives the thread its own MXCSR back, when the native executor has replaced it. */
+void interp_native_leave_slow(struct cpu *cpu);
+
+static inline void interp_native_leave(struct cpu *cpu)
+{
+	if (unlikely(cpu->mxcsr_live))
+		interp_native_leave_slow(cpu);
+}
+
 /* Generic part of selection: operand sizes, registers, memory operand, immediate. */
 void interp_fill(const struct x86_decoded *d, struct insn *i);
 

@@ -110,7 +110,21 @@ static inline void call_stub(struct cpu *cpu, const struct insn *i, void *mem)
 	((native_fn)i->aux)(cpu, i, mem);
 }
 
-/* Runs the stub with `mxcsr` in force; returns what it leaves. The host's own is kept. */
+/* `mxcsr` masks all exceptions, so it is not 0. */
+static __attribute__((noinline)) void mxcsr_enter(struct cpu *cpu, u32 mxcsr)
+{
+	if (!cpu->mxcsr_live)
+		cpu->mxcsr_host = native_mxcsr();
+	native_mxcsr_load(mxcsr);
+}
+
+void interp_native_leave_slow(struct cpu *cpu)
+{
+	native_mxcsr_load(cpu->mxcsr_host);
+	cpu->mxcsr_live = 0;
+}
+
+/* Runs the stub with `mxcsr` in force; returns what it leaves. What was in force before comes back. */
 static u32 call_with_mxcsr(struct cpu *cpu, const struct insn *i, void *mem, u32 mxcsr)
 {
 	u32 host = native_mxcsr(), after;
@@ -200,7 +214,12 @@ static inline enum outcome call_fp(struct cpu *cpu, const struct insn *i, void *
 
 	if (unlikely((mxcsr & MXCSR_MASKS) != MXCSR_MASKS))
 		return call_unmasked(cpu, i, mem, mxcsr);
-	FPU_MXCSR(&cpu->fpu) = call_with_mxcsr(cpu, i, mem, mxcsr);
+	/* The guest's value stays in the register, since another such instruction often follows. */
+	if (unlikely(mxcsr != cpu->mxcsr_live))
+		mxcsr_enter(cpu, mxcsr);
+	call_stub(cpu, i, mem);
+	cpu->mxcsr_live = native_mxcsr();
+	FPU_MXCSR(&cpu->fpu) = cpu->mxcsr_live;
 	return OUTCOME_OK;
 }
 

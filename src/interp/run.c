@@ -88,7 +88,7 @@ static enum outcome run_block(struct cpu *cpu)
 	return insn_run(cpu, b->insn);
 }
 
-enum outcome interp_run(struct cpu *cpu)
+static enum outcome run_blocks(struct cpu *cpu)
 {
 	enum outcome o;
 
@@ -104,6 +104,14 @@ enum outcome interp_run(struct cpu *cpu)
 			return OUTCOME_RESYNC;
 		o = run_block(cpu);
 	} while (o == OUTCOME_OK);
+	return o;
+}
+
+enum outcome interp_run(struct cpu *cpu)
+{
+	enum outcome o = run_blocks(cpu);
+
+	interp_native_leave(cpu);
 	return o;
 }
 
@@ -129,6 +137,7 @@ enum outcome interp_step(struct cpu *cpu)
 	cpu_event_set(cpu, EVENT_LEAVE);
 	o = insn_run(cpu, i);
 	cpu_event_clear(cpu, EVENT_LEAVE);
+	interp_native_leave(cpu);
 	if (o == OUTCOME_RESYNC)
 		o = OUTCOME_OK;
 	if (o == OUTCOME_OK ? cpu->rip == rip && i->flags & (INSN_REP | INSN_REPNE)

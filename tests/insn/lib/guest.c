@@ -160,6 +160,7 @@ static void store_state(struct result *r)
 void guest_run(const struct trial *t, struct result *r)
 {
 	const u64 data = GPA_DATA + DATA_PAGE * PAGE_SIZE;
+	const u32 mxcsr = __builtin_ia32_stmxcsr();
 	enum outcome o;
 
 	must(!mem_write(cpu->mem, GPA_DATA + (CODE_ADDR - ARENA), t->code, t->len), "code");
@@ -169,6 +170,7 @@ void guest_run(const struct trial *t, struct result *r)
 	do
 		o = interp_step(cpu);
 	while (o == OUTCOME_OK && cpu->rip == CODE_ADDR); /* iterations of a string instruction */
+	must(__builtin_ia32_stmxcsr() == mxcsr, "the thread's own MXCSR again");
 	r->vector = NO_FAULT;
 	r->error = r->cr2 = 0;
 	if (o == OUTCOME_FAULT && cpu->fault.kind == FAULT_EXCEPTION) {
