@@ -13,7 +13,7 @@ boot_dir=$(dirname "$(find "$images" -name linux | head -1)")
 [ -f "$boot_dir/initrd.gz" ] || fail "no initrd.gz in $images"
 
 timeout 300 "$NESTKVM" run --accel soft -m 1024 -k "$boot_dir/linux" -i "$boot_dir/initrd.gz" \
-	-p "console=ttyS0 mitigations=off TERM=vt100" >"$work/console" 2>&1 </dev/null &
+	-p "console=ttyS0 mitigations=off" >"$work/console" 2>&1 </dev/null &
 guest=$!
 for ((i = 0; i < 280; i++)); do
 	grep -qa 'Select a language' "$work/console" && break
