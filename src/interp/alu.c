@@ -70,7 +70,7 @@ DEFINE_HOST1("q", u64)
 	{                                                                                          \
 		const T *p = ptr_read_##ea(cpu, i, sizeof(T));                                     \
 		if (unlikely(!p))                                                                  \
-			return insn_slow(cpu, i, op##_rm_body_##T);                                \
+			return insn_slow_load(cpu, i, op##_rm_body_##T);                           \
 		u16 cc = cpu->cc;                                                                  \
 		T v = host_##op##_##T(GPR(cpu, i->dst, T), *p, &cc);                               \
 		WRITE(cpu, i->dst, v);                                                             \
@@ -153,7 +153,7 @@ DEFINE_HOST1("q", u64)
 	{                                                                                          \
 		const T *p = ptr_read_##ea(cpu, i, sizeof(T));                                     \
 		if (unlikely(!p))                                                                  \
-			return insn_slow(cpu, i, op##_##form##_body_##T);                          \
+			return insn_slow_load(cpu, i, op##_##form##_body_##T);                     \
 		u16 cc;                                                                            \
 		host_##op##_##T(*p, SRC_##form(cpu, i, T), &cc);                                   \
 		cpu->cc = cc;                                                                      \

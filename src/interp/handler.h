@@ -202,6 +202,8 @@ enum outcome insn_next_stored(struct cpu *cpu, const struct insn *i);
  * it. On anything but OUTCOME_OK the body has made rip exact (insn_stop).
  */
 enum outcome insn_slow(struct cpu *cpu, const struct insn *i, insn_fn body);
+/* The same for bodies that store nothing. */
+enum outcome insn_slow_load(struct cpu *cpu, const struct insn *i, insn_fn body);
 
 /*
  * Accesses of the memory operand, complete with segmentation, rip on failure and stack faults. rmw:

@@ -126,3 +126,12 @@ enum outcome insn_slow(struct cpu *cpu, const struct insn *i, insn_fn body)
 		return o;
 	return insn_next_stored(cpu, i);
 }
+
+enum outcome insn_slow_load(struct cpu *cpu, const struct insn *i, insn_fn body)
+{
+	enum outcome o = body(cpu, i);
+
+	if (unlikely(o))
+		return o;
+	return insn_next_slow(cpu, i);
+}

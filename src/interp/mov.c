@@ -12,7 +12,7 @@
 	{                                                                                          \
 		const S *p = ptr_read_##ea(cpu, i, sizeof(S));                                     \
 		if (unlikely(!p))                                                                  \
-			return insn_slow(cpu, i, load_body_##D##_##S);                             \
+			return insn_slow_load(cpu, i, load_body_##D##_##S);                        \
 		SET_##D(cpu, i->dst, (D)*p);                                                       \
 		NEXT(cpu, i);                                                                      \
 	}
@@ -319,7 +319,7 @@ static bool select_lea(const struct x86_decoded *d, struct insn *i)
 	{                                                                                          \
 		const T *p = ptr_read_g(cpu, i, sizeof(T));                                        \
 		if (unlikely(!p))                                                                  \
-			return insn_slow(cpu, i, cmov_body_##c##_##T);                             \
+			return insn_slow_load(cpu, i, cmov_body_##c##_##T);                        \
 		T v = *p, old = GPR(cpu, i->dst, T);                                               \
 		v = COND_##c(cpu->cc) ? v : old;                                                   \
 		SET_##T(cpu, i->dst, v);                                                           \
