@@ -119,7 +119,7 @@ enum outcome interp_run(struct cpu *cpu)
  * RF is cleared before the instruction, so that one which loads it (IRET) has its way, and put back
  * when the instruction has not retired.
  */
-enum outcome interp_step(struct cpu *cpu)
+static enum outcome step(struct cpu *cpu)
 {
 	struct insn *i = cpu->interp->scratch;
 	u64 rf = cpu->rflags_sys & RFLAGS_RF, rip = cpu->rip, lin = 0;
@@ -143,5 +143,17 @@ enum outcome interp_step(struct cpu *cpu)
 	if (o == OUTCOME_OK ? cpu->rip == rip && i->flags & (INSN_REP | INSN_REPNE)
 			    : o != OUTCOME_HLT)
 		cpu->rflags_sys |= rf;
+	return o;
+}
+
+enum outcome interp_step(struct cpu *cpu)
+{
+	u64 rip = cpu->rip;
+	u8 shadow = cpu->shadow;
+	enum outcome o = step(cpu);
+
+	/* What has not retired is executed again, perhaps after a vmexit, still in the shadow. */
+	if ((o == OUTCOME_FAULT || o == OUTCOME_VMEXIT || o == OUTCOME_USEREXIT) && cpu->rip == rip)
+		cpu->shadow = shadow;
 	return o;
 }

@@ -275,6 +275,9 @@ static int look_init(struct vcpu *v)
 {
 	if (v->cpu.guest_mode && virt_init_intercept(&v->cpu) == OUTCOME_VMEXIT)
 		return event_vmexit(v);
+	v->init_held = virt_init_blocked(&v->cpu);
+	if (v->init_held)
+		return RUN_GO;
 	vcpu_init(v);
 	v->mp_state = vcpu_is_bsp(v) ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_INIT_RECEIVED;
 	return RUN_AGAIN;

@@ -91,6 +91,8 @@ static void raise_implied(struct vcpu *v)
 		ev |= cpu->if_events;
 	if (!cpu->nmi_masked && atomic_load_explicit(&v->nmi_pending, memory_order_relaxed))
 		ev |= EVENT_NMI;
+	if (unlikely(v->init_held) && !virt_init_blocked(cpu))
+		ev |= EVENT_INIT;
 	if (unlikely(ev))
 		cpu_event_set(cpu, ev);
 }

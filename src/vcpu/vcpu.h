@@ -74,7 +74,8 @@ struct vcpu {
 	struct signals signals;
 	struct kvm_guest_debug debug;
 	struct vcpu_pv pv;
-	struct timer preempt; /* sets EVENT_VMX at virt_preemption_deadline() */
+	struct timer preempt;	   /* sets EVENT_VMX at virt_preemption_deadline() */
+	bool init_held;		   /* an INIT waits for the end of VMX root operation */
 	_Atomic u64 preempt_armed; /* when it fires; 0: it has */
 	struct vcpu_stats {
 		u64 exits, halts, interrupts, nmis, signals, io, mmio, vmexits;

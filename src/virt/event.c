@@ -234,6 +234,11 @@ enum outcome virt_init_intercept(struct cpu *cpu)
 	return cpu->guest_mode ? vmx_exit(cpu, REASON_INIT, 0, 0) : OUTCOME_OK;
 }
 
+bool virt_init_blocked(const struct cpu *cpu)
+{
+	return cpu->vmx && cpu->vmx->vmxon && !cpu->guest_mode;
+}
+
 /* -- preemption timer (25.5.1)
  * ------------------------------------------------------------------------------ */
 

@@ -120,6 +120,7 @@ int virt_nested_state_set(struct cpu *cpu, const struct kvm_nested_state *state,
 	if (err)
 		return err;
 	virt_reset(cpu);
+	mmu_context_switch(cpu);
 	if (state->hdr.vmx.vmxon_pa == NO_VMCS)
 		return 0;
 	vmx->vmxon = true;

@@ -14,7 +14,8 @@
  *
  * 1. virt_injected_event(): true - deliver *ev through the IDT as in 4, at once and before anything
  * else. A host #DB, an NMI and so on wait.
- * 2. EVENT_INIT: virt_init_intercept(). SIPIs are ignored in VMX operation.
+ * 2. EVENT_INIT: virt_init_intercept(). SIPIs are ignored in VMX operation. Outside guest mode an
+ *    INIT waits while virt_init_blocked().
  * 3. virt_pending(): MTF. Then pending debug traps (cpu->pending_db), as faults of kind
  *    FAULT_EXCEPTION, #DB, trap - which go through 4. virt_pending() itself leaves everything of
  * lower priority alone while cpu->pending_db is not 0; so one call before the traps is enough. It
@@ -59,7 +60,7 @@ struct virt_params {
 /* Returns 0 or -ENOMEM. */
 int virt_init(struct cpu *cpu, const struct virt_params *params);
 void virt_destroy(struct cpu *cpu);
-/* Reset and INIT: VMX operation is left. */
+/* Leaves VMX operation, as a reset does. */
 void virt_reset(struct cpu *cpu);
 
 /* -- MSRs 0x480-0x491 and IA32_FEATURE_CONTROL's part. false: no such MSR, or not that value. ----
@@ -143,6 +144,8 @@ bool virt_intr_acks(const struct cpu *cpu);	 /* acknowledge interrupt on exit */
 enum outcome virt_external_exit(struct cpu *cpu, bool acked, u8 vector);
 enum outcome virt_nmi_intercept(struct cpu *cpu);
 enum outcome virt_init_intercept(struct cpu *cpu);
+/* In VMX root operation INIT waits, for VMXOFF or the next VM entry (SDM Vol. 3C 23.8). */
+bool virt_init_blocked(const struct cpu *cpu);
 /* At an instruction boundary in guest mode: MTF, preemption timer, NMI and interrupt windows. */
 enum outcome virt_pending(struct cpu *cpu);
 /* The monitor trap flag: see above. */
