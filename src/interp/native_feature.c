@@ -4,6 +4,7 @@
  * value; such an instruction is #UD rather than a SIGILL for the VMM.
  */
 #include <cpuid.h>
+#include <pthread.h>
 
 #include "interp/native.h"
 
@@ -83,10 +84,21 @@ static bool host_feature_has(const struct host_feature *f)
 	return f->reg == NONE || host_cpuid(f->leaf, f->reg, f->bit);
 }
 
-bool native_host_has(const struct x86_decoded *d)
+/* CPUID is slow, above all in a virtual machine: asked once. */
+static bool host_has[ARRAY_SIZE(host_features)];
+static pthread_once_t host_once = PTHREAD_ONCE_INIT;
+
+static void host_init(void)
 {
 	for (unsigned n = 0; n < ARRAY_SIZE(host_features); n++)
+		host_has[n] = host_feature_has(&host_features[n]);
+}
+
+bool native_host_has(const struct x86_decoded *d)
+{
+	pthread_once(&host_once, host_init);
+	for (unsigned n = 0; n < ARRAY_SIZE(host_features); n++)
 		if (host_features[n].isa == d->insn.meta.isa_set)
-			return host_feature_has(&host_features[n]);
+			return host_has[n];
 	return false;
 }
