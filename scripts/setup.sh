@@ -7,7 +7,7 @@ set -u
 packages="gcc libc6-dev make pkg-config ca-certificates file
 	libzydis-dev libslirp-dev libcjson-dev libcmocka-dev
 	libzstd-dev liblz4-dev liblzma-dev zlib1g-dev
-	linux-libc-dev dpkg-dev busybox-static e2fsprogs"
+	linux-libc-dev dpkg-dev busybox-static e2fsprogs openssl"
 # Wanted by `make check-style` only, and large: installed with NESTKVM_SETUP_STYLE=1.
 [ "${NESTKVM_SETUP_STYLE:-0}" = 1 ] && packages="$packages clang-format clang-tidy"
 
