@@ -66,7 +66,7 @@ int boot_load_initrd(struct boot_image *image)
 	const char *path = image->config->initrd;
 	const struct ram *ram = &image->m->ram;
 	u64 top = MIN(ram->low_size, image->initrd_max), start;
-	struct boot_file file;
+	struct boot_file file = {0};
 	int ret;
 
 	if (!path)
@@ -137,7 +137,7 @@ static int boot_load_kernel(struct boot_image *image, const struct boot_file *fi
 int boot_load(struct machine *m, const struct boot_config *config, struct boot_entry *entry)
 {
 	struct boot_image image = {.m = m, .config = config};
-	struct boot_file file;
+	struct boot_file file = {0};
 	int ret;
 
 	if (m->ram.size < BOOT_MIN_RAM)

@@ -30,7 +30,7 @@ static int boot_load_segment(struct machine *m, const u8 *data, size_t len, cons
 		return msg_fail(-ENOEXEC,
 				"the kernel is truncated or corrupt (a segment ends at %#llx, "
 				"the file at %#zx)",
-				(unsigned long long)(ph->p_offset + ph->p_filesz), len);
+				(unsigned long long)ph->p_offset + ph->p_filesz, len);
 	if (ph->p_paddr < BOOT_HIGH_START)
 		return msg_fail(-ENOEXEC, "the kernel wants to be loaded below 1 MiB (at %#llx)",
 				(unsigned long long)ph->p_paddr);

@@ -211,7 +211,7 @@ static int spec_set_option(struct cpu_spec *spec, const char *name, const char *
 		spec->no_kvm = off;
 	else if (!strcmp(name, "host-phys-bits"))
 		spec->phys_bits = on ? 0 : MODEL_PHYS_BITS;
-	else if (strcmp(name, "check") && strcmp(name, "migratable"))
+	else if (strcmp(name, "check") != 0 && strcmp(name, "migratable") != 0)
 		return spec_set_feature(spec, name, on);
 	return 0;
 }
