@@ -69,6 +69,26 @@ static void permissions(void)
 	ept_sync();
 }
 
+/* An instruction that exits before it has retired leaves the shadow of STI as it was. */
+static void shadow_kept(void)
+{
+	u8 *page = page_alloc();
+	u64 *e = ept_entry((u64)page), all = *e;
+
+	ENTER_AT(l2_access);
+	l2.rbx = (u64)page;
+	l2.rdx = (u64)l2_int32 + 2; /* VMCALL */
+	vmwrite(GUEST_RFLAGS, 2 | BIT(9));
+	vmwrite(GUEST_INTERRUPTIBILITY, 1);
+	*e = 0;
+	ept_sync();
+	EXPECT_EXIT(EXIT_EPT_VIOLATION);
+	CHECK_EQ(vmread(GUEST_INTERRUPTIBILITY), 1);
+	*e = all;
+	EXPECT_EXIT(EXIT_VMCALL);
+	CHECK_EQ(vmread(GUEST_INTERRUPTIBILITY), 0);
+}
+
 /* A page of L2 that is another page of L1; another, without INVEPT, once it was not present. */
 static void remapping(void)
 {
@@ -152,6 +172,7 @@ void test_ept(void)
 		return;
 	EXPECT_EXIT(EXIT_VMCALL);
 	permissions();
+	shadow_kept();
 	remapping();
 	accessed_dirty();
 	vectoring();
