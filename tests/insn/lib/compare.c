@@ -103,7 +103,7 @@ static bool masked_fault(const struct x86_decoded *d, const struct result *host,
 			 const struct result *guest)
 {
 	return d->insn.operand_count > 2 && d->insn.opcode == 0xf7 &&
-	       d->insn.opcode_map == ZYDIS_OPCODE_MAP_0F && host->vector == VEC_PF &&
+	       d->insn.opcode_map == ZYDIS_OPCODE_MAP_0F && host->vector != NO_FAULT &&
 	       guest->vector == NO_FAULT;
 }
 
@@ -114,6 +114,14 @@ static bool masked_fault(const struct x86_decoded *d, const struct result *host,
 static bool half_underflow(const struct trial *t, const struct x86_decoded *d)
 {
 	return d->insn.mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH && !(XSAVE_MXCSR(t->s.xsave) & 0x800);
+}
+
+/* Whether REP INS and OUTS look at the port's permission before they look at a count of 0. */
+static bool empty_io_string(const struct trial *t, const struct x86_decoded *d)
+{
+	u64 mask = d->insn.address_width == 64 ? ~0ull : (u32)~0;
+
+	return d->insn.meta.category == ZYDIS_CATEGORY_IOSTRINGOP && !(t->s.gpr[REG_RCX] & mask);
 }
 
 /* MXCSR bit 17, AMD's misaligned mode, which nestkvm's CPUs do not have. */
@@ -127,7 +135,7 @@ static bool result_undefined(const struct trial *t, const struct x86_decoded *d,
 			     const struct result *host, const struct result *guest)
 {
 	return double_shift_undefined(t, d) || half_underflow(t, d) ||
-	       masked_fault(d, host, guest) || misaligned_mode(host);
+	       masked_fault(d, host, guest) || misaligned_mode(host) || empty_io_string(t, d);
 }
 
 /* -- comparison -------------------------------------------------------------------------------------------- */
