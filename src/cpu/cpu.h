@@ -56,19 +56,20 @@ struct fpu {
 #define FPU_XSAVE_SIZE 840 /* of the standard format with x87, SSE, AVX and PKRU */
 
 /* Why the engine must leave its loop: bits of cpu->events. Set by any thread with cpu_event_set(). */
-#define EVENT_KICK	(1u << 0)  /* leave KVM_RUN with EINTR (signal, immediate_exit) */
-#define EVENT_IRQ	(1u << 1)  /* the LAPIC or the PIC may have something deliverable */
-#define EVENT_NMI	(1u << 2)  /* an NMI is pending */
-#define EVENT_INIT	(1u << 3)  /* INIT */
-#define EVENT_SIPI	(1u << 4)  /* SIPI; vector in cpu->sipi_vector */
-#define EVENT_PAUSE	(1u << 5)  /* somebody wants the VM's vCPUs out of guest code (slots change) */
-#define EVENT_WATCH	(1u << 6)  /* drop TLB write entries of watched pages (mmu_drop_watched) */
-#define EVENT_TLB	(1u << 7)  /* flush the whole TLB */
-#define EVENT_VMX	(1u << 8)  /* windows, preemption timer, MTF: ask virt/ */
-#define EVENT_USER_INT	(1u << 9)  /* KVM_INTERRUPT queued, or user space wants the interrupt window */
-#define EVENT_STEP	(1u << 10) /* must single-step: TF, breakpoints, interrupt shadow, pending #DB */
-#define EVENT_REQUEST	(1u << 11) /* vcpu/ has requests of its own (kvmclock update, ...) */
-#define EVENT_LEAVE	(1u << 31) /* interp_step's own: nothing runs after the instruction */
+#define EVENT_KICK  (1u << 0) /* leave KVM_RUN with EINTR (signal, immediate_exit) */
+#define EVENT_IRQ   (1u << 1) /* the LAPIC or the PIC may have something deliverable */
+#define EVENT_NMI   (1u << 2) /* an NMI is pending */
+#define EVENT_INIT  (1u << 3) /* INIT */
+#define EVENT_SIPI  (1u << 4) /* SIPI; vector in cpu->sipi_vector */
+#define EVENT_PAUSE (1u << 5) /* somebody wants the VM's vCPUs out of guest code (slots change) */
+#define EVENT_WATCH (1u << 6) /* drop TLB write entries of watched pages (mmu_drop_watched) */
+#define EVENT_TLB   (1u << 7) /* flush the whole TLB */
+#define EVENT_VMX   (1u << 8) /* windows, preemption timer, MTF: ask virt/ */
+#define EVENT_USER_INT                                                                             \
+	(1u << 9) /* KVM_INTERRUPT queued, or user space wants the interrupt window */
+#define EVENT_STEP    (1u << 10) /* must single-step: TF, breakpoints, interrupt shadow, pending #DB */
+#define EVENT_REQUEST (1u << 11) /* vcpu/ has requests of its own (kvmclock update, ...) */
+#define EVENT_LEAVE   (1u << 31) /* interp_step's own: nothing runs after the instruction */
 
 /* Interrupt shadow (GUEST_INTERRUPTIBILITY_INFO's encoding, SDM Vol. 3C 24.4.2). */
 #define SHADOW_STI   1u
@@ -176,9 +177,9 @@ struct cpu_io {
 
 enum user_kind {
 	USER_NONE,
-	USER_IO,	  /* cpu->io.cur (pio) */
-	USER_MMIO,	  /* cpu->io.cur (mmio) */
-	USER_INTERNAL,	  /* KVM_INTERNAL_ERROR_EMULATION: an instruction that nestkvm cannot execute */
+	USER_IO,       /* cpu->io.cur (pio) */
+	USER_MMIO,     /* cpu->io.cur (mmio) */
+	USER_INTERNAL, /* KVM_INTERNAL_ERROR_EMULATION: an instruction that nestkvm cannot execute */
 	USER_FAIL_ENTRY,  /* user.code */
 	USER_HYPERCALL,	  /* not answered in the library */
 	USER_IOAPIC_EOI,  /* user.code: vector */
@@ -216,7 +217,7 @@ struct cpu_ops {
 };
 
 struct cpu {
-	/* -- hot: first cache lines ------------------------------------------------------------- */
+	/* -- hot: first cache lines -------------------------------------------------------------------- */
 	/*
 	 * General registers in encoding order, then two that only decoded instructions name:
 	 * gpr[REG_ZERO] is always 0, gpr[REG_PAGE] the linear address of the page that holds the code.
@@ -239,7 +240,7 @@ struct cpu {
 		CODE_16,
 		CODE_32,
 		CODE_64
-	} mode; /* of CS, with EFER.LMA: sizes for decoding */
+	} mode;	   /* of CS, with EFER.LMA: sizes for decoding */
 	u8 shadow; /* SHADOW_* */
 	/*
 	 * EVENT_* to raise when EFLAGS.IF becomes 1. Set by vcpu/ (an interrupt waits, or user space wants
@@ -248,7 +249,7 @@ struct cpu {
 	 */
 	u32 if_events;
 
-	/* -- segments and system registers ------------------------------------------------------ */
+	/* -- segments and system registers ------------------------------------------------------------- */
 	struct segment seg[NSEGS]; /* SEG_ES.. SEG_GS, SEG_LDTR, SEG_TR */
 	struct dtable gdt, idt;
 	u64 cr0, cr2, cr3, cr4;
@@ -263,7 +264,7 @@ struct cpu {
 	 */
 	u32 mxcsr_live, mxcsr_host;
 
-	/* -- MSRs with storage only; the rest are derived (cpu/msr.c) ---------------------------- */
+	/* -- MSRs with storage only; the rest are derived (cpu/msr.c) ---------------------------------- */
 	struct cpu_msrs {
 		u64 star, lstar, cstar, sfmask, kernel_gs_base, tsc_aux;
 		u64 sysenter_cs, sysenter_esp, sysenter_eip;
@@ -281,7 +282,7 @@ struct cpu {
 	u64 tsc_offset_l2;
 	u32 tsc_khz;
 
-	/* -- events under way ------------------------------------------------------------------- */
+	/* -- events under way -------------------------------------------------------------------------- */
 	struct fault fault;
 	struct vmexit vmexit;
 	struct userexit user;
@@ -291,29 +292,25 @@ struct cpu {
 	bool halted;
 	_Atomic u8 sipi_vector; /* any thread */
 
-	/* -- nested paging in force; owned by virt/, used by mmu/ --------------------------------- */
+	/* -- nested paging in force; owned by virt/, used by mmu/ -------------------------------------- */
 	struct cpu_nested_paging {
-		enum {
-			NESTED_NONE,
-			NESTED_EPT,
-			NESTED_NPT
-		} kind;
-		u64 root;      /* EPTP, or nCR3 */
-		u64 host_cr4;  /* NPT: L1's CR4 at VMRUN (PAE, PSE, LA57) and */
-		u64 host_efer; /*      EFER (LMA, NXE) */
+		enum { NESTED_NONE, NESTED_EPT, NESTED_NPT } kind;
+		u64 root;	 /* EPTP, or nCR3 */
+		u64 host_cr4;	 /* NPT: L1's CR4 at VMRUN (PAE, PSE, LA57) and */
+		u64 host_efer;	 /*      EFER (LMA, NXE) */
 		u64 pml_address; /* EPT: PML on when not 0 */
 		u16 *pml_index;
 	} nested;
 	u16 vpid; /* 0 for L1; L2's VPID or ASID in guest mode (see mmu_context_switch) */
 
-	/* -- CPUID ------------------------------------------------------------------------------ */
+	/* -- CPUID ------------------------------------------------------------------------------------- */
 	struct kvm_cpuid_entry2 *cpuid;
 	u32 ncpuid;
 	u32 features[NFEATURES]; /* the guest's feature words, FEAT_* (cpu/features.h) */
 	u8 phys_bits, virt_bits;
 	bool vendor_amd;
 
-	/* -- rooms above ------------------------------------------------------------------------ */
+	/* -- rooms above ------------------------------------------------------------------------------- */
 	const struct cpu_ops *ops;
 	void *owner; /* struct vcpu */
 	struct mem *mem;
@@ -321,7 +318,7 @@ struct cpu {
 	struct vmx *vmx;
 	struct interp *interp;
 	const struct insn *insn_next; /* interp/: only in builds without tail calls */
-	u32 id; /* vCPU id = initial APIC id */
+	u32 id;			      /* vCPU id = initial APIC id */
 };
 
 /* RFLAGS as PUSHF would see it. */

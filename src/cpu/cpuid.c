@@ -48,8 +48,7 @@ const struct kvm_cpuid_entry2 *cpu_cpuid_find(const struct cpu *cpu, u32 leaf, u
 	return NULL;
 }
 
-/* -- what follows from the entries
- * ------------------------------------------------------------------ */
+/* -- what follows from the entries ------------------------------------------------------------- */
 
 enum { EAX, EBX, ECX, EDX };
 
@@ -137,8 +136,7 @@ u64 cpu_xcr0_allowed(const struct cpu *cpu)
 	return guest & cpu_xcr0_supported();
 }
 
-/* -- the instruction
- * -------------------------------------------------------------------------------- */
+/* -- the instruction --------------------------------------------------------------------------- */
 
 /*
  * The entry that answers for a leaf that the guest has not: nothing when the leaf lies inside its

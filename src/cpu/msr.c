@@ -144,8 +144,7 @@ void cpu_msr_reset(struct cpu *cpu)
 		m->mc[4 * bank] = ~0ull;
 }
 
-/* -- memory types (SDM Vol. 3A 11.11 and 11.12)
- * ------------------------------------------------------ */
+/* -- memory types (SDM Vol. 3A 11.11 and 11.12) ------------------------------------------------ */
 
 static bool mtrr_type_valid(u8 type)
 {
@@ -229,8 +228,7 @@ static enum msr_result mtrr_read(struct cpu *cpu, u32 index, u64 *value)
 	return MSR_OK;
 }
 
-/* -- machine check (SDM Vol. 3B 15.3)
- * ---------------------------------------------------------------- */
+/* -- machine check (SDM Vol. 3B 15.3) ---------------------------------------------------------- */
 
 static unsigned mc_words(const struct cpu *cpu)
 {
@@ -285,8 +283,7 @@ static enum msr_result mce_read(struct cpu *cpu, u32 index, u64 *value, bool hos
 	return MSR_OK;
 }
 
-/* -- tables
- * ------------------------------------------------------------------------------------------ */
+/* -- tables ------------------------------------------------------------------------------------ */
 
 #define RW	 0
 #define GUEST_RO 1 /* only user space may write */
@@ -396,8 +393,7 @@ static enum msr_result stored_write(struct cpu *cpu, const struct stored_msr *m,
 	return MSR_OK;
 }
 
-/* -- the few with rules of their own
- * ----------------------------------------------------------------- */
+/* -- the few with rules of their own ----------------------------------------------------------- */
 
 static bool has_spec_ctrl(const struct cpu *cpu)
 {

@@ -81,7 +81,7 @@ struct fault {
 	bool int_n; /* raised by INT n (CD ib), and not by INT3 or INTO; soft is set, too */
 	u8 len;	    /* soft: length of the instruction; rip is after it */
 	u32 error;
-	u64 cr2;  /* #PF: faulting linear address; put into CR2 only when the exception is delivered */
+	u64 cr2; /* #PF: faulting linear address; put into CR2 only when the exception is delivered */
 	u64 dr6;  /* #DB: bits to merge into DR6 on delivery */
 	u64 qual; /* EPT violation: exit qualification (SDM Vol. 3C 27.2.1, table 27-7) */
 	u64 gpa;  /* nested faults: the ngpa */

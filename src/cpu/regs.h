@@ -21,17 +21,7 @@ enum {
 	NREGS = 18
 };
 
-enum {
-	SEG_ES,
-	SEG_CS,
-	SEG_SS,
-	SEG_DS,
-	SEG_FS,
-	SEG_GS,
-	SEG_LDTR,
-	SEG_TR,
-	NSEGS
-};
+enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, NSEGS };
 
 /* Segment attributes (VMCS access rights without "unusable"). */
 #define SEG_ATTR_TYPE 0x000fu
@@ -131,58 +121,58 @@ enum {
 #define DR7_GD	  BIT(13)
 
 /* MSR numbers. */
-#define MSR_TSC		       0x10
-#define MSR_PLATFORM_ID	       0x17
-#define MSR_APIC_BASE	       0x1b
-#define MSR_FEATURE_CONTROL    0x3a
-#define MSR_TSC_ADJUST	       0x3b
-#define MSR_SPEC_CTRL	       0x48
-#define MSR_PRED_CMD	       0x49
-#define MSR_UCODE_REV	       0x8b
-#define MSR_SMBASE	       0x9e
-#define MSR_PLATFORM_INFO      0xce
-#define MSR_MTRRCAP	       0xfe
-#define MSR_ARCH_CAPABILITIES  0x10a
-#define MSR_FLUSH_CMD	       0x10b
-#define MSR_TSX_CTRL	       0x122
-#define MSR_MISC_FEATURES      0x140
-#define MSR_SYSENTER_CS	       0x174
-#define MSR_SYSENTER_ESP       0x175
-#define MSR_SYSENTER_EIP       0x176
-#define MSR_MCG_CAP	       0x179
-#define MSR_MCG_STATUS	       0x17a
-#define MSR_MCG_CTL	       0x17b
-#define MSR_MISC_ENABLE	       0x1a0
-#define MSR_DEBUGCTL	       0x1d9
-#define MSR_MTRR_PHYSBASE0     0x200
-#define MSR_MTRR_FIX64K	       0x250
-#define MSR_PAT		       0x277
-#define MSR_MTRR_DEF_TYPE      0x2ff
-#define MSR_MC0_CTL	       0x400
-#define MSR_VMX_BASIC	       0x480
-#define MSR_VMX_VMFUNC	       0x491
-#define MSR_TSC_DEADLINE       0x6e0
-#define MSR_X2APIC_BASE	       0x800
-#define MSR_XSS		       0xda0
-#define MSR_EFER	       0xc0000080
-#define MSR_STAR	       0xc0000081
-#define MSR_LSTAR	       0xc0000082
-#define MSR_CSTAR	       0xc0000083
-#define MSR_SFMASK	       0xc0000084
-#define MSR_FS_BASE	       0xc0000100
-#define MSR_GS_BASE	       0xc0000101
-#define MSR_KERNEL_GS_BASE     0xc0000102
-#define MSR_TSC_AUX	       0xc0000103
-#define MSR_VM_CR	       0xc0010114
-#define MSR_VM_HSAVE_PA	       0xc0010117
-#define MSR_KVM_WALL_CLOCK     0x11
-#define MSR_KVM_SYSTEM_TIME    0x12
-#define MSR_KVM_WALL_CLOCK_NEW 0x4b564d00
+#define MSR_TSC			0x10
+#define MSR_PLATFORM_ID		0x17
+#define MSR_APIC_BASE		0x1b
+#define MSR_FEATURE_CONTROL	0x3a
+#define MSR_TSC_ADJUST		0x3b
+#define MSR_SPEC_CTRL		0x48
+#define MSR_PRED_CMD		0x49
+#define MSR_UCODE_REV		0x8b
+#define MSR_SMBASE		0x9e
+#define MSR_PLATFORM_INFO	0xce
+#define MSR_MTRRCAP		0xfe
+#define MSR_ARCH_CAPABILITIES	0x10a
+#define MSR_FLUSH_CMD		0x10b
+#define MSR_TSX_CTRL		0x122
+#define MSR_MISC_FEATURES	0x140
+#define MSR_SYSENTER_CS		0x174
+#define MSR_SYSENTER_ESP	0x175
+#define MSR_SYSENTER_EIP	0x176
+#define MSR_MCG_CAP		0x179
+#define MSR_MCG_STATUS		0x17a
+#define MSR_MCG_CTL		0x17b
+#define MSR_MISC_ENABLE		0x1a0
+#define MSR_DEBUGCTL		0x1d9
+#define MSR_MTRR_PHYSBASE0	0x200
+#define MSR_MTRR_FIX64K		0x250
+#define MSR_PAT			0x277
+#define MSR_MTRR_DEF_TYPE	0x2ff
+#define MSR_MC0_CTL		0x400
+#define MSR_VMX_BASIC		0x480
+#define MSR_VMX_VMFUNC		0x491
+#define MSR_TSC_DEADLINE	0x6e0
+#define MSR_X2APIC_BASE		0x800
+#define MSR_XSS			0xda0
+#define MSR_EFER		0xc0000080
+#define MSR_STAR		0xc0000081
+#define MSR_LSTAR		0xc0000082
+#define MSR_CSTAR		0xc0000083
+#define MSR_SFMASK		0xc0000084
+#define MSR_FS_BASE		0xc0000100
+#define MSR_GS_BASE		0xc0000101
+#define MSR_KERNEL_GS_BASE	0xc0000102
+#define MSR_TSC_AUX		0xc0000103
+#define MSR_VM_CR		0xc0010114
+#define MSR_VM_HSAVE_PA		0xc0010117
+#define MSR_KVM_WALL_CLOCK	0x11
+#define MSR_KVM_SYSTEM_TIME	0x12
+#define MSR_KVM_WALL_CLOCK_NEW	0x4b564d00
 #define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01
-#define MSR_KVM_ASYNC_PF_EN    0x4b564d02
-#define MSR_KVM_STEAL_TIME     0x4b564d03
-#define MSR_KVM_EOI_EN	       0x4b564d04
-#define MSR_KVM_POLL_CONTROL   0x4b564d05
+#define MSR_KVM_ASYNC_PF_EN	0x4b564d02
+#define MSR_KVM_STEAL_TIME	0x4b564d03
+#define MSR_KVM_EOI_EN		0x4b564d04
+#define MSR_KVM_POLL_CONTROL	0x4b564d05
 
 /* Feature words in cpu->features: the CPUID leaf, subleaf and register that each one is. */
 enum feature_word {

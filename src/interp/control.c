@@ -3,8 +3,7 @@
  * descriptors. */
 #include "interp/system.h"
 
-/* -- MOV to and from CRn (SDM Vol. 2B)
- * ---------------------------------------------------------------- */
+/* -- MOV to and from CRn (SDM Vol. 2B) --------------------------------------------------------- */
 
 static enum outcome cr8_write(struct cpu *cpu, u64 value, bool *exits_after)
 {
@@ -102,8 +101,7 @@ BODY mov_from_cr_body(struct cpu *cpu, const struct insn *i)
 
 SLOW_HANDLER(op_mov_from_cr, mov_from_cr_body)
 
-/* -- MOV to and from DRn
- * ------------------------------------------------------------------------------ */
+/* -- MOV to and from DRn ----------------------------------------------------------------------- */
 
 static enum outcome dr_check(struct cpu *cpu, const struct insn *i, unsigned gpr, bool write)
 {
@@ -140,8 +138,7 @@ BODY mov_from_dr_body(struct cpu *cpu, const struct insn *i)
 
 SLOW_HANDLER(op_mov_from_dr, mov_from_dr_body)
 
-/* -- CLTS, LMSW, SMSW
- * ---------------------------------------------------------------------------------- */
+/* -- CLTS, LMSW, SMSW -------------------------------------------------------------------------- */
 
 #define LMSW_BITS (CR0_PE | CR0_MP | CR0_EM | CR0_TS)
 
@@ -221,8 +218,7 @@ BODY smsw_body(struct cpu *cpu, const struct insn *i)
 
 SLOW_HANDLER(op_smsw, smsw_body)
 
-/* -- LGDT, LIDT, SGDT, SIDT
- * ---------------------------------------------------------------------------- */
+/* -- LGDT, LIDT, SGDT, SIDT -------------------------------------------------------------------- */
 
 /* i->sub: the instruction's number in table 27-10, bit 0: the IDT, bit 1: it loads. */
 #define DTABLE_IDT  1u
@@ -283,8 +279,7 @@ BODY store_dtable_body(struct cpu *cpu, const struct insn *i)
 
 SLOW_HANDLER(op_store_dtable, store_dtable_body)
 
-/* -- LLDT, LTR, SLDT, STR
- * ------------------------------------------------------------------------------ */
+/* -- LLDT, LTR, SLDT, STR ---------------------------------------------------------------------- */
 
 /* i->sub: the instruction's number in table 27-11, bit 0: TR, bit 1: it loads. */
 #define LDT_TR_TR 1u
@@ -334,8 +329,7 @@ BODY store_ldt_tr_body(struct cpu *cpu, const struct insn *i)
 
 SLOW_HANDLER(op_store_ldt_tr, store_ldt_tr_body)
 
-/* -- LAR, LSL, VERR, VERW
- * ------------------------------------------------------------------------------ */
+/* -- LAR, LSL, VERR, VERW ---------------------------------------------------------------------- */
 
 BODY lar_lsl_body(struct cpu *cpu, const struct insn *i)
 {
@@ -379,8 +373,7 @@ BODY verify_body(struct cpu *cpu, const struct insn *i)
 SLOW_HANDLER(op_lar_lsl, lar_lsl_body)
 SLOW_HANDLER(op_verify, verify_body)
 
-/* -- XGETBV, XSETBV
- * ------------------------------------------------------------------------------------ */
+/* -- XGETBV, XSETBV ---------------------------------------------------------------------------- */
 
 /* Index 1 is XINUSE: no component is ever known to be in its initial state. */
 BODY xgetbv_body(struct cpu *cpu, const struct insn *i)
@@ -412,8 +405,7 @@ HANDLER op_xsetbv(struct cpu *cpu, const struct insn *i)
 	return system_end_if(cpu, i, o);
 }
 
-/* -- selection
- * ------------------------------------------------------------------------------------------ */
+/* -- selection --------------------------------------------------------------------------------- */
 
 static bool cr_exists(unsigned cr)
 {

@@ -20,8 +20,7 @@ static u16 current_task(const struct cpu *cpu)
 	return cpu->seg[SEG_TR].selector;
 }
 
-/* -- far JMP, CALL, RET
- * -------------------------------------------------------------------------------- */
+/* -- far JMP, CALL, RET ------------------------------------------------------------------------ */
 
 /* m16:16, m16:32, m16:64. */
 static enum outcome load_pointer(struct cpu *cpu, const struct insn *i, u16 *selector, u64 *target)
@@ -76,8 +75,7 @@ HANDLER op_iret(struct cpu *cpu, const struct insn *i)
 	return transfer(cpu, i, sys_iret(cpu, i->size, insn_rip_next(cpu, i)), task);
 }
 
-/* -- system calls
- * --------------------------------------------------------------------------------------- */
+/* -- system calls ------------------------------------------------------------------------------ */
 
 HANDLER op_syscall(struct cpu *cpu, const struct insn *i)
 {
@@ -99,8 +97,7 @@ HANDLER op_sysexit(struct cpu *cpu, const struct insn *i)
 	return transfer(cpu, i, sys_sysexit(cpu, i->size), current_task(cpu));
 }
 
-/* -- software interrupts: the run loop delivers
- * -------------------------------------------------------- */
+/* -- software interrupts: the run loop delivers ------------------------------------------------ */
 
 static enum outcome soft_event(struct cpu *cpu, const struct insn *i, u8 vector)
 {
@@ -140,8 +137,7 @@ HANDLER op_into(struct cpu *cpu, const struct insn *i)
 	NEXT(cpu, i);
 }
 
-/* -- segment registers
- * ----------------------------------------------------------------------------------- */
+/* -- segment registers ------------------------------------------------------------------------- */
 
 /*
  * A load of SS holds off interrupts and debug traps until after the next instruction (SDM Vol.
@@ -201,8 +197,7 @@ HANDLER op_load_far(struct cpu *cpu, const struct insn *i)
 	return segment_loaded(cpu, i, SEG_DS);
 }
 
-/* -- PUSH and POP of segment registers
- * ------------------------------------------------------------------- */
+/* -- PUSH and POP of segment registers --------------------------------------------------------- */
 
 static u64 stack_mask(const struct cpu *cpu)
 {
@@ -261,8 +256,7 @@ HANDLER op_pop_seg(struct cpu *cpu, const struct insn *i)
 	return segment_loaded(cpu, i, i->reg);
 }
 
-/* -- selection
- * ------------------------------------------------------------------------------------------ */
+/* -- selection --------------------------------------------------------------------------------- */
 
 static unsigned width(const struct x86_decoded *d)
 {

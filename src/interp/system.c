@@ -6,8 +6,7 @@
 #include "cpu/cpuid.h"
 #include "interp/system.h"
 
-/* -- CPUID, RDTSC, RDPMC
- * ------------------------------------------------------------------------------ */
+/* -- CPUID, RDTSC, RDPMC ----------------------------------------------------------------------- */
 
 #define MISC_FEATURES_CPUID_FAULT BIT(0)
 
@@ -100,8 +99,7 @@ SLOW_HANDLER(op_rdtscp, rdtscp_body)
 SLOW_HANDLER(op_rdpid, rdpid_body)
 SLOW_HANDLER(op_rdpmc, rdpmc_body)
 
-/* -- MSRs
- * ------------------------------------------------------------------------------------------- */
+/* -- MSRs -------------------------------------------------------------------------------------- */
 
 static enum outcome msr_check(struct cpu *cpu, const struct insn *i, bool write)
 {
@@ -140,8 +138,7 @@ HANDLER op_wrmsr(struct cpu *cpu, const struct insn *i)
 	return system_end(cpu, i);
 }
 
-/* -- HLT, MONITOR, MWAIT
- * ----------------------------------------------------------------------- */
+/* -- HLT, MONITOR, MWAIT ----------------------------------------------------------------------- */
 
 HANDLER op_hlt(struct cpu *cpu, const struct insn *i)
 {
@@ -178,8 +175,7 @@ BODY mwait_body(struct cpu *cpu, const struct insn *i)
 SLOW_HANDLER(op_monitor, monitor_body)
 SLOW_HANDLER(op_mwait, mwait_body)
 
-/* -- CLI, STI
- * ----------------------------------------------------------------------------------------- */
+/* -- CLI, STI ---------------------------------------------------------------------------------- */
 
 /* IF itself may be changed; else with PVI or VME the virtual one (SDM Vol. 2A CLI, table 3-7). */
 static bool if_allowed(const struct cpu *cpu)
@@ -238,8 +234,7 @@ HANDLER op_sti(struct cpu *cpu, const struct insn *i)
 	return system_end(cpu, i);
 }
 
-/* -- STAC, CLAC
- * ---------------------------------------------------------------------------------------- */
+/* -- STAC, CLAC -------------------------------------------------------------------------------- */
 
 BODY ac_body(struct cpu *cpu, const struct insn *i)
 {
@@ -255,8 +250,7 @@ BODY ac_body(struct cpu *cpu, const struct insn *i)
 
 SLOW_HANDLER(op_ac, ac_body)
 
-/* -- PKRU -----------------------------------------------------------------------------------------------
- */
+/* -- PKRU -------------------------------------------------------------------------------------- */
 
 BODY rdpkru_body(struct cpu *cpu, const struct insn *i)
 {
@@ -282,8 +276,7 @@ BODY wrpkru_body(struct cpu *cpu, const struct insn *i)
 SLOW_HANDLER(op_rdpkru, rdpkru_body)
 SLOW_HANDLER(op_wrpkru, wrpkru_body)
 
-/* -- caches and TLB
- * ------------------------------------------------------------------------------------ */
+/* -- caches and TLB ---------------------------------------------------------------------------- */
 
 static enum outcome cache_flush(struct cpu *cpu, const struct insn *i, u64 icpt)
 {
@@ -365,8 +358,7 @@ HANDLER op_invpcid(struct cpu *cpu, const struct insn *i)
 	return system_end(cpu, i);
 }
 
-/* -- SWAPGS, FS and GS bases
- * -------------------------------------------------------------------------- */
+/* -- SWAPGS, FS and GS bases ------------------------------------------------------------------- */
 
 HANDLER op_swapgs(struct cpu *cpu, const struct insn *i)
 {
@@ -409,8 +401,7 @@ HANDLER op_wrbase(struct cpu *cpu, const struct insn *i)
 	NEXT(cpu, i);
 }
 
-/* -- RDRAND, RDSEED
- * ------------------------------------------------------------------------------------- */
+/* -- RDRAND, RDSEED ---------------------------------------------------------------------------- */
 
 /* From the host kernel's generator, which is there whether the host's CPU has the instructions or
  * not. */
@@ -444,8 +435,7 @@ BODY rdseed_body(struct cpu *cpu, const struct insn *i)
 SLOW_HANDLER(op_rdrand, rdrand_body)
 SLOW_HANDLER(op_rdseed, rdseed_body)
 
-/* -- selection
- * ------------------------------------------------------------------------------------------ */
+/* -- selection --------------------------------------------------------------------------------- */
 
 static const struct {
 	ZydisMnemonic mnemonic;

@@ -24,8 +24,7 @@ static bool pae_paging(u64 cr0, u64 cr4, u64 efer)
 	return cr0 & CR0_PG && cr4 & CR4_PAE && !(efer & EFER_LMA);
 }
 
-/* -- CR0
- * --------------------------------------------------------------------------------------------- */
+/* -- CR0 --------------------------------------------------------------------------------------- */
 
 bool sys_cr0_valid(const struct cpu *cpu, u64 cr0)
 {
@@ -78,8 +77,7 @@ enum outcome sys_cr0_write(struct cpu *cpu, u64 value)
 	return OUTCOME_OK;
 }
 
-/* -- CR3
- * --------------------------------------------------------------------------------------------- */
+/* -- CR3 --------------------------------------------------------------------------------------- */
 
 enum outcome sys_cr3_write(struct cpu *cpu, u64 value)
 {
@@ -102,8 +100,7 @@ enum outcome sys_cr3_write(struct cpu *cpu, u64 value)
 	return OUTCOME_OK;
 }
 
-/* -- CR4
- * --------------------------------------------------------------------------------------------- */
+/* -- CR4 --------------------------------------------------------------------------------------- */
 
 /* CR4 bits that exist when CPUID has a feature; 0 for those that always do. */
 static const struct {
@@ -166,8 +163,7 @@ enum outcome sys_cr4_write(struct cpu *cpu, u64 value)
 	return OUTCOME_OK;
 }
 
-/* -- debug registers (SDM Vol. 3B 17.2)
- * -------------------------------------------------------------- */
+/* -- debug registers (SDM Vol. 3B 17.2) -------------------------------------------------------- */
 
 #define DR6_WRITABLE 0xe00full
 #define DR7_WRITABLE 0xffff23ffull
@@ -227,8 +223,7 @@ enum outcome sys_dr_read(struct cpu *cpu, unsigned dr, u64 *value)
 	return o;
 }
 
-/* -- XCR0 (SDM Vol. 1 13.3)
- * -------------------------------------------------------------------------- */
+/* -- XCR0 (SDM Vol. 1 13.3) -------------------------------------------------------------------- */
 
 enum outcome sys_xsetbv(struct cpu *cpu, u32 index, u64 value)
 {

@@ -35,8 +35,7 @@ static u64 flags_image(const struct cpu *cpu, const struct event *ev)
 	return flags;
 }
 
-/* -- real-address mode
- * ------------------------------------------------------------------------------- */
+/* -- real-address mode ------------------------------------------------------------------------- */
 
 static enum outcome push_real_frame(struct cpu *cpu, const struct event *ev, u64 flags,
 				    struct sys_stack *s)
@@ -76,8 +75,7 @@ static enum outcome deliver_real(struct cpu *cpu, const struct event *ev)
 	return OUTCOME_OK;
 }
 
-/* -- virtual-8086 mode: INT n (20.3.3)
- * ----------------------------------------------------------------- */
+/* -- virtual-8086 mode: INT n (20.3.3) --------------------------------------------------------- */
 
 /* The TSS's interrupt redirection bitmap: 32 bytes below the I/O bitmap. */
 static enum outcome redirected(struct cpu *cpu, u8 vector, bool *redirect)
@@ -126,8 +124,7 @@ static enum outcome deliver_v86_own(struct cpu *cpu, const struct event *ev)
 	return OUTCOME_OK;
 }
 
-/* -- gates
- * ------------------------------------------------------------------------------------------- */
+/* -- gates ------------------------------------------------------------------------------------- */
 
 static bool gate_type_valid(const struct cpu *cpu, const struct desc *g)
 {
@@ -212,8 +209,7 @@ static void handler_flags(struct cpu *cpu, const struct delivery *d)
 	cpu_rflags_set(cpu, cpu_rflags(cpu) & ~clear);
 }
 
-/* -- IA-32e mode (6.14)
- * -------------------------------------------------------------------------------- */
+/* -- IA-32e mode (6.14) ------------------------------------------------------------------------ */
 
 static enum outcome long_stack(struct cpu *cpu, const struct delivery *d, u64 *rsp)
 {
@@ -275,8 +271,7 @@ static enum outcome deliver_long(struct cpu *cpu, struct delivery *d)
 	return OUTCOME_OK;
 }
 
-/* -- protected mode (6.12)
- * ----------------------------------------------------------------------------- */
+/* -- protected mode (6.12) --------------------------------------------------------------------- */
 
 static unsigned gate_size(const struct desc *g)
 {
@@ -377,8 +372,7 @@ static enum outcome deliver_gate(struct cpu *cpu, struct delivery *d)
 	return OUTCOME_OK;
 }
 
-/* -- entry point
- * --------------------------------------------------------------------------------------- */
+/* -- entry point ------------------------------------------------------------------------------- */
 
 static enum outcome deliver_protected(struct cpu *cpu, struct delivery *d)
 {

@@ -27,8 +27,7 @@ enum outcome sys_write(struct cpu *cpu, u64 gva, const void *src, unsigned size)
 	return OUTCOME_OK;
 }
 
-/* -- descriptors
- * ------------------------------------------------------------------------------------- */
+/* -- descriptors ------------------------------------------------------------------------------- */
 
 /* Linear addresses have 32 bits outside IA-32e mode. */
 static u64 table_address(const struct cpu *cpu, u64 base, u32 offset)
@@ -108,8 +107,7 @@ enum outcome sys_desc_busy(struct cpu *cpu, const struct desc *d, bool busy)
 	return busy ? type_byte(cpu, d, TYPE_BUSY, 0) : type_byte(cpu, d, 0, TYPE_BUSY);
 }
 
-/* -- stacks
- * ------------------------------------------------------------------------------------------ */
+/* -- stacks ------------------------------------------------------------------------------------ */
 
 static u64 stack_mask(const struct segment *ss, bool flat)
 {

@@ -35,8 +35,7 @@ static u64 truncate(u64 v, unsigned size)
 	return size == 8 ? v : size == 4 ? (u32)v : (u16)v;
 }
 
-/* -- real-address and virtual-8086 mode
- * -------------------------------------------------------------- */
+/* -- real-address and virtual-8086 mode -------------------------------------------------------- */
 
 static void enter_real(struct cpu *cpu, u16 selector, u64 rip)
 {
@@ -78,8 +77,7 @@ static enum outcome call_real(struct cpu *cpu, u16 selector, u64 target, unsigne
 	return OUTCOME_OK;
 }
 
-/* -- to a code segment
- * ------------------------------------------------------------------------------- */
+/* -- to a code segment ------------------------------------------------------------------------- */
 
 /* Privilege and presence of a code segment for JMP and CALL without a gate. */
 static enum outcome check_code(struct cpu *cpu, const struct desc *d)
@@ -135,8 +133,7 @@ static enum outcome call_code(struct cpu *cpu, const struct desc *d, u64 target,
 	return OUTCOME_OK;
 }
 
-/* -- call gates
- * -------------------------------------------------------------------------------------- */
+/* -- call gates -------------------------------------------------------------------------------- */
 
 struct gate {
 	unsigned size;	 /* of what is pushed */
@@ -296,8 +293,7 @@ static enum outcome call_gate(struct cpu *cpu, const struct desc *d, u64 rip_nex
 	return call_same(cpu, &g, &cs, rip_next);
 }
 
-/* -- task gates and TSSs
- * ------------------------------------------------------------------------------ */
+/* -- task gates and TSSs ----------------------------------------------------------------------- */
 
 static enum outcome task_transfer(struct cpu *cpu, const struct desc *d, bool call, u64 rip_next)
 {
@@ -326,8 +322,7 @@ static enum outcome transfer_system(struct cpu *cpu, const struct desc *d, bool 
 	return gp_sel(cpu, d->selector);
 }
 
-/* -- entry points
- * ------------------------------------------------------------------------------------ */
+/* -- entry points ------------------------------------------------------------------------------ */
 
 static enum outcome transfer_read(struct cpu *cpu, u16 selector, struct desc *d)
 {

@@ -20,8 +20,7 @@ struct ret {
 	unsigned cpl;
 };
 
-/* -- code and stack segments of a return
- * -------------------------------------------------------------- */
+/* -- code and stack segments of a return ------------------------------------------------------- */
 
 static enum outcome return_code_check(struct cpu *cpu, const struct desc *d)
 {
@@ -115,8 +114,7 @@ static enum outcome pop_rip_cs(struct cpu *cpu, struct ret *r, unsigned size)
 	return o ? o : sys_stack_pop(cpu, &r->stack, &r->cs, size);
 }
 
-/* -- far RET
- * ------------------------------------------------------------------------------------------ */
+/* -- far RET ----------------------------------------------------------------------------------- */
 
 static void stack_release(struct sys_stack *s, u16 n)
 {
@@ -155,8 +153,7 @@ enum outcome sys_far_ret(struct cpu *cpu, unsigned size, u16 pop_bytes)
 	return OUTCOME_OK;
 }
 
-/* -- IRET
- * --------------------------------------------------------------------------------------------- */
+/* -- IRET -------------------------------------------------------------------------------------- */
 
 static void set_flags(struct cpu *cpu, u64 value, u64 mask)
 {

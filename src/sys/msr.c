@@ -11,8 +11,7 @@ static bool canonical(const struct cpu *cpu, u64 value)
 	return (u64)sext(value, cpu_has(cpu, FEATURE_LA57) ? 57 : 48) == value;
 }
 
-/* -- EFER (SDM Vol. 3A 2.2.1)
- * ------------------------------------------------------------------------ */
+/* -- EFER (SDM Vol. 3A 2.2.1) ------------------------------------------------------------------ */
 
 bool sys_efer_valid(const struct cpu *cpu, u64 efer)
 {
@@ -51,8 +50,7 @@ static bool efer_write(struct cpu *cpu, u64 value, bool host)
 	return true;
 }
 
-/* -- the time stamp counter
- * -------------------------------------------------------------------------- */
+/* -- the time stamp counter -------------------------------------------------------------------- */
 
 static void tsc_moved(struct cpu *cpu)
 {
@@ -80,8 +78,7 @@ static void tsc_adjust_write(struct cpu *cpu, u64 value, bool host)
 	cpu->msr.tsc_adjust = value;
 }
 
-/* -- words with a canonical check, or none
- * ----------------------------------------------------------- */
+/* -- words with a canonical check, or none ----------------------------------------------------- */
 
 static u64 *address_msr(struct cpu *cpu, u32 index)
 {

@@ -29,8 +29,7 @@ void sys_segment_load_real(struct cpu *cpu, unsigned seg, u16 selector)
 	s->unusable = false;
 }
 
-/* -- stack segment
- * ----------------------------------------------------------------------------------- */
+/* -- stack segment ----------------------------------------------------------------------------- */
 
 enum outcome sys_stack_segment(struct cpu *cpu, u16 selector, unsigned cpl, u8 vector, u16 ext,
 			       struct segment *ss)
@@ -69,8 +68,7 @@ static enum outcome load_ss(struct cpu *cpu, u16 selector)
 	return o;
 }
 
-/* -- data segments
- * ----------------------------------------------------------------------------------- */
+/* -- data segments ----------------------------------------------------------------------------- */
 
 static bool data_readable(const struct desc *d)
 {
@@ -125,8 +123,7 @@ void sys_segments_lower(struct cpu *cpu)
 	}
 }
 
-/* -- LDTR and TR
- * ------------------------------------------------------------------------------------- */
+/* -- LDTR and TR ------------------------------------------------------------------------------- */
 
 static struct segment system_segment(const struct cpu *cpu, const struct desc *d)
 {
@@ -193,8 +190,7 @@ enum outcome sys_ltr(struct cpu *cpu, u16 selector)
 	return OUTCOME_OK;
 }
 
-/* -- LAR, LSL, VERR, VERW
- * ---------------------------------------------------------------------------- */
+/* -- LAR, LSL, VERR, VERW ---------------------------------------------------------------------- */
 
 /* System descriptor types that LAR and LSL know (SDM Vol. 2A tables 3-53 and 3-55), a bit each. */
 #define LAR_LEGACY                                                                                 \

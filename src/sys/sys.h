@@ -14,7 +14,7 @@
 #include "base/types.h"
 #include "cpu/cpu.h"
 
-/* -- segments (SDM Vol. 3A chapters 3 and 5) ---------------------------------------------------- */
+/* -- segments (SDM Vol. 3A chapters 3 and 5) --------------------------------------------------- */
 
 /* MOV/POP/LDS... to ES, SS, DS, FS, GS in any mode. */
 enum outcome sys_segment_load(struct cpu *cpu, unsigned seg, u16 selector);
@@ -38,7 +38,7 @@ void sys_mode_update(struct cpu *cpu);
  */
 enum outcome sys_linear(struct cpu *cpu, unsigned seg, u64 ea, unsigned size, bool write, u64 *gva);
 
-/* -- far transfers ------------------------------------------------------------------------------- */
+/* -- far transfers ----------------------------------------------------------------------------- */
 /* size: operand size in bytes. rip_next: address of the next instruction (what CALL pushes). */
 enum outcome sys_far_jmp(struct cpu *cpu, u16 selector, u64 target, unsigned size, u64 rip_next);
 enum outcome sys_far_call(struct cpu *cpu, u16 selector, u64 target, unsigned size, u64 rip_next);
@@ -50,16 +50,16 @@ enum outcome sys_sysret(struct cpu *cpu, unsigned size);
 enum outcome sys_sysenter(struct cpu *cpu);
 enum outcome sys_sysexit(struct cpu *cpu, unsigned size);
 
-/* -- events ------------------------------------------------------------------------------------- */
+/* -- events ------------------------------------------------------------------------------------ */
 
 enum event_type { /* the encoding of VMX interruption information (SDM Vol. 3C 24.8.3) */
-	EVENT_EXTERNAL = 0,
-	EVENT_TYPE_NMI = 2,
-	EVENT_HARD_EXCEPTION = 3,
-	EVENT_SOFT_INT = 4,
-	EVENT_PRIV_SOFT_EXCEPTION = 5,
-	EVENT_SOFT_EXCEPTION = 6,
-	EVENT_OTHER = 7
+		  EVENT_EXTERNAL = 0,
+		  EVENT_TYPE_NMI = 2,
+		  EVENT_HARD_EXCEPTION = 3,
+		  EVENT_SOFT_INT = 4,
+		  EVENT_PRIV_SOFT_EXCEPTION = 5,
+		  EVENT_SOFT_EXCEPTION = 6,
+		  EVENT_OTHER = 7
 };
 
 struct event {
@@ -84,7 +84,7 @@ enum task_source { TASK_CALL = 0, TASK_IRET = 1, TASK_JMP = 2, TASK_GATE = 3 };
 enum outcome sys_task_switch(struct cpu *cpu, u16 selector, enum task_source source, u64 rip_next,
 			     bool has_error, u32 error);
 
-/* -- control registers and MSRs ------------------------------------------------------------------ */
+/* -- control registers and MSRs ---------------------------------------------------------------- */
 
 /* MOV to CRn, LMSW, CLTS: all checks (#GP) and effects. Intercepts have been asked. */
 enum outcome sys_cr0_write(struct cpu *cpu, u64 value);

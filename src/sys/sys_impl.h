@@ -12,8 +12,7 @@
 #include "mmu/mmu.h"
 #include "sys/sys.h"
 
-/* -- selectors ----------------------------------------------------------------------------------
- */
+/* -- selectors --------------------------------------------------------------------------------- */
 
 #define SEL_RPL 3u
 #define SEL_TI	4u
@@ -28,8 +27,7 @@ static inline unsigned sel_rpl(u16 sel)
 	return sel & SEL_RPL;
 }
 
-/* -- descriptors (SDM Vol. 3A 3.4.5, 3.5, 5.8.3, 6.11, 6.14.1) ------------------------------------
- */
+/* -- descriptors (SDM Vol. 3A 3.4.5, 3.5, 5.8.3, 6.11, 6.14.1) --------------------------------- */
 
 struct desc {
 	u16 selector;
@@ -143,8 +141,7 @@ static inline u64 gate_offset64(const struct desc *d)
 	return gate_offset32(d) | d->hi << 32;
 }
 
-/* -- desc.c
- * ---------------------------------------------------------------------------------------- */
+/* -- desc.c ------------------------------------------------------------------------------------ */
 
 /* vector(selector), EXT added: `ext` is 0 or 1. */
 enum outcome sys_fault_sel(struct cpu *cpu, u8 vector, u16 selector, u16 ext);
@@ -212,16 +209,14 @@ enum outcome sys_rip_check(struct cpu *cpu, const struct segment *cs, u64 rip, u
 /* The last step of every transfer: CS, RIP, CPL, mode. */
 void sys_enter(struct cpu *cpu, const struct segment *cs, u64 rip, unsigned cpl);
 
-/* -- task.c --------------------------------------------------------------------------------------
- */
+/* -- task.c ------------------------------------------------------------------------------------ */
 
 /* SS:ESP for `cpl` out of the TSS (32- and 16-bit). */
 enum outcome sys_tss_stack(struct cpu *cpu, unsigned cpl, u16 ext, u16 *ss, u32 *esp);
 /* RSP0-2 (index 0 to 2) or IST1-7 (index 4 to 10) out of a 64-bit TSS. */
 enum outcome sys_tss_rsp(struct cpu *cpu, unsigned index, u16 ext, u64 *rsp);
 
-/* -- mode.c --------------------------------------------------------------------------------------
- */
+/* -- mode.c ------------------------------------------------------------------------------------ */
 
 /* CS has changed: cpu->mode. */
 static inline void sys_mode_from_cs(struct cpu *cpu)

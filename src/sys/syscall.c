@@ -34,8 +34,7 @@ static void enter_flat(struct cpu *cpu, u16 cs, u16 ss, bool wide, unsigned cpl)
 	mmu_update_mode(cpu);
 }
 
-/* -- SYSCALL, SYSRET
- * --------------------------------------------------------------------------------- */
+/* -- SYSCALL, SYSRET --------------------------------------------------------------------------- */
 
 /* AMD's works in compatibility and legacy mode as well (APM Vol. 3 SYSCALL). */
 static bool syscall_allowed(const struct cpu *cpu)
@@ -99,8 +98,7 @@ enum outcome sys_sysret(struct cpu *cpu, unsigned size)
 	return OUTCOME_OK;
 }
 
-/* -- SYSENTER, SYSEXIT
- * ------------------------------------------------------------------------------- */
+/* -- SYSENTER, SYSEXIT ------------------------------------------------------------------------- */
 
 enum outcome sys_sysenter(struct cpu *cpu)
 {

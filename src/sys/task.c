@@ -5,8 +5,7 @@
 #define TSS16_BUSY_LIMIT 43u
 #define TSS32_LIMIT	 103u
 
-/* -- stacks out of the TSS
- * ----------------------------------------------------------------------------- */
+/* -- stacks out of the TSS --------------------------------------------------------------------- */
 
 static enum outcome tss_fault(struct cpu *cpu, u16 ext)
 {
@@ -47,8 +46,7 @@ enum outcome sys_tss_stack(struct cpu *cpu, unsigned cpl, u16 ext, u16 *ss, u32 
 	return o;
 }
 
-/* -- images (7.2.1 and 7.6)
- * ------------------------------------------------------------------------------- */
+/* -- images (7.2.1 and 7.6) -------------------------------------------------------------------- */
 
 struct tss32 {
 	u32 link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags;
@@ -131,8 +129,7 @@ static enum outcome save_task(struct cpu *cpu, u64 base, bool wide, u64 rip, u64
 	return o;
 }
 
-/* -- a switch
- * ------------------------------------------------------------------------------------------- */
+/* -- a switch ---------------------------------------------------------------------------------- */
 
 struct task_switch {
 	enum task_source source;
@@ -224,8 +221,7 @@ static enum outcome load_cr3(struct cpu *cpu, const struct task_switch *t)
 	return sys_cr3_write(cpu, t->task.cr3);
 }
 
-/* -- segments of the new task: faults are #TS, in its context (table 7-1)
- * ------------------------------ */
+/* -- segments of the new task: faults are #TS, in its context (table 7-1) ---------------------- */
 
 static enum outcome task_ldt(struct cpu *cpu, u16 sel, u16 ext)
 {

@@ -54,7 +54,7 @@ static void ask(u32 leaf, u32 subleaf, u32 regs[4])
 	cpu_cpuid(&cpu, leaf, subleaf, regs);
 }
 
-/* -- what is offered ---------------------------------------------------------------------------------- */
+/* -- what is offered --------------------------------------------------------------------------- */
 
 static void offers_a_64bit_cpu(void **state)
 {
@@ -76,7 +76,7 @@ static void offers_a_64bit_cpu(void **state)
 	assert_false(e[1].ecx & BIT(5));
 }
 
-/* -- the instruction ------------------------------------------------------------------------------------ */
+/* -- the instruction --------------------------------------------------------------------------- */
 
 static void answers_beyond_the_last_leaf(void **state)
 {
@@ -146,7 +146,7 @@ static void widths(void **state)
 	assert_int_equal(cpu.phys_bits, 36);
 }
 
-/* -- MSRs ------------------------------------------------------------------------------------------------ */
+/* -- MSRs -------------------------------------------------------------------------------------- */
 
 static enum msr_result write(u32 index, u64 value, bool host)
 {

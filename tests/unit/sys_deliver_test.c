@@ -15,7 +15,7 @@ static enum outcome deliver(enum event_type type, u8 vector, bool has_error, u32
 	return sys_event_deliver(CPU, &ev);
 }
 
-/* -- protected mode ------------------------------------------------------------------------------------ */
+/* -- protected mode ---------------------------------------------------------------------------- */
 
 static void same_level(void **state)
 {
@@ -95,7 +95,7 @@ static void bad_inner_stack(void **state)
 	assert_int_equal(CPU->cpl, 3);
 }
 
-/* -- virtual-8086 mode ---------------------------------------------------------------------------------- */
+/* -- virtual-8086 mode ------------------------------------------------------------------------- */
 
 static void to_v86(unsigned iopl)
 {
@@ -147,7 +147,7 @@ static void v86_interrupts(void **state)
 	assert_true(cpu_v86(CPU));
 }
 
-/* -- real-address mode ----------------------------------------------------------------------------------- */
+/* -- real-address mode ------------------------------------------------------------------------- */
 
 static void real_mode(void **state)
 {
@@ -169,7 +169,7 @@ static void real_mode(void **state)
 	assert_fault(deliver(EVENT_EXTERNAL, 8, false, 0), VEC_GP, 0);
 }
 
-/* -- IA-32e mode ------------------------------------------------------------------------------------------ */
+/* -- IA-32e mode ------------------------------------------------------------------------------- */
 
 static void long_inner(void **state)
 {

@@ -5,7 +5,7 @@
 
 #define NEXT_RIP (HARNESS_CODE + 7)
 
-/* -- segments ---------------------------------------------------------------------------------------- */
+/* -- segments ---------------------------------------------------------------------------------- */
 
 static void loads_segments(void **state)
 {
@@ -70,7 +70,7 @@ static void linear_addresses(void **state)
 	assert_fault(sys_linear(CPU, SEG_DS, 0, 4, false, &gva), VEC_GP, 0);
 }
 
-/* -- jumps and calls ---------------------------------------------------------------------------------- */
+/* -- jumps and calls --------------------------------------------------------------------------- */
 
 static void jumps(void **state)
 {
@@ -144,7 +144,7 @@ static void call_gate64(void **state)
 	assert_int_equal(CPU->seg[SEG_SS].selector, U_DATA);
 }
 
-/* -- IRET ------------------------------------------------------------------------------------------------ */
+/* -- IRET -------------------------------------------------------------------------------------- */
 
 static void iret_flags_by_level(void **state)
 {
@@ -176,7 +176,7 @@ static void iret_unmasks_nmi(void **state)
 	assert_int_equal(CPU->gpr[REG_RSP], HARNESS_STACK);
 }
 
-/* -- SYSCALL, SYSENTER -------------------------------------------------------------------------------------- */
+/* -- SYSCALL, SYSENTER ------------------------------------------------------------------------- */
 
 static void syscall_sysret(void **state)
 {
@@ -220,7 +220,7 @@ static void sysenter_sysexit(void **state)
 	assert_int_equal(CPU->seg[SEG_CS].selector, (K_CODE + 16) | 3);
 }
 
-/* -- task switches (SDM Vol. 3A 7.3) ------------------------------------------------------------------------- */
+/* -- task switches (SDM Vol. 3A 7.3) ----------------------------------------------------------- */
 
 static void second_task(u32 eflags)
 {
@@ -274,7 +274,7 @@ static void task_faults(void **state)
 	assert_false(gdt_get(K_TSS) & BIT(41));
 }
 
-/* -- control registers --------------------------------------------------------------------------------------- */
+/* -- control registers ------------------------------------------------------------------------- */
 
 static void control_checks(void **state)
 {
