@@ -3,7 +3,8 @@
  * Every instruction form that the decoder knows and that may run in user mode, on the host CPU and on
  * the interpreter, with random and edge operands: all state, flags, memory and faults must agree.
  *
- *   insn_test [--mode 64|32] [--filter MNEMONIC] [--iterations N] [--seed N] [--list] [--verbose]
+ *   insn_test [--mode 64|32] [--filter MNEMONIC] [--iterations N] [--seed N] [--trial N] [--list]
+ *             [--verbose]
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -24,7 +25,7 @@
 
 static struct {
 	const char *filter;
-	u64 seed;
+	u64 seed, trial; /* trial: only this one, of each form */
 	unsigned iterations;
 	unsigned mode; /* 64, 32, or 0 for both */
 	bool list, verbose;
@@ -71,7 +72,7 @@ static bool run_trial(const struct form *f, u64 seed, bool print)
 	if (results_equal(&t, &d, &host, &guest, false))
 		return true;
 	if (print) {
-		printf("# %s (--seed %llu)\n", text(&d, &t), (unsigned long long)seed);
+		printf("# %s (--trial %llu)\n", text(&d, &t), (unsigned long long)seed);
 		trial_print(&t, &d);
 		results_equal(&t, &d, &host, &guest, true);
 	}
@@ -87,9 +88,12 @@ static void run_form(const struct form *f, unsigned index)
 {
 	unsigned bad = 0;
 
-	for (unsigned n = 0; n < options.iterations; n++)
-		if (!run_trial(f, trial_seed(index, n), bad < FAILURES_SHOWN))
+	for (unsigned n = 0; n < options.iterations; n++) {
+		u64 seed = options.trial ? options.trial : trial_seed(index, n);
+
+		if (!run_trial(f, seed, bad < FAILURES_SHOWN))
 			bad++;
+	}
 	totals.forms++;
 	totals.bad_forms += bad != 0;
 	if (bad)
@@ -106,8 +110,8 @@ static bool wanted(const struct form *f)
 static int usage(const char *name)
 {
 	fprintf(stderr,
-		"usage: %s [--mode 64|32] [--filter MNEMONIC] [--iterations N] [--seed N] [--list] "
-		"[--verbose]\n",
+		"usage: %s [--mode 64|32] [--filter MNEMONIC] [--iterations N] [--seed N] "
+		"[--trial N] [--list] [--verbose]\n",
 		name);
 	return 2;
 }
@@ -118,6 +122,7 @@ static bool parse(int argc, char **argv)
 		{"filter", required_argument, NULL, 'f'},
 		{"iterations", required_argument, NULL, 'i'},
 		{"seed", required_argument, NULL, 's'},
+		{"trial", required_argument, NULL, 't'},
 		{"mode", required_argument, NULL, 'm'},
 		{"list", no_argument, NULL, 'l'},
 		{"verbose", no_argument, NULL, 'v'},
@@ -128,20 +133,32 @@ static bool parse(int argc, char **argv)
 	if (getenv("NESTKVM_LONG") && atoi(getenv("NESTKVM_LONG")))
 		options.iterations *= 3;
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-		if (c == 'f')
+		switch (c) {
+		case 'f':
 			options.filter = optarg;
-		else if (c == 'i')
+			break;
+		case 'i':
 			options.iterations = (unsigned)strtoul(optarg, NULL, 0);
-		else if (c == 's')
+			break;
+		case 's':
 			options.seed = strtoull(optarg, NULL, 0);
-		else if (c == 'm')
+			break;
+		case 't':
+			options.trial = strtoull(optarg, NULL, 0);
+			options.iterations = 1;
+			break;
+		case 'm':
 			options.mode = (unsigned)strtoul(optarg, NULL, 0);
-		else if (c == 'l')
+			break;
+		case 'l':
 			options.list = true;
-		else if (c == 'v')
+			break;
+		case 'v':
 			options.verbose = true;
-		else
+			break;
+		default:
 			return false;
+		}
 	}
 	return optind == argc;
 }
