@@ -3,12 +3,9 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "api/compat.h"
 #include "cpu/cpuid.h"
 #include "irq/irq.h"
-
-#ifndef KVM_CAP_X86_APIC_BUS_CYCLES_NS
-#define KVM_CAP_X86_APIC_BUS_CYCLES_NS 237
-#endif
 
 #define NESTED_STATE_SIZE (128 + 2 * 4096) /* header, and the two pages of struct vmcs12's data */
 #define MEM_SLOTS	  32764
@@ -18,6 +15,7 @@ static const struct {
 	int value;
 } table[] = {
 	{KVM_CAP_USER_MEMORY, 1},
+	{KVM_CAP_USER_MEMORY2, 1},
 	{KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1},
 	{KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1},
 	{KVM_CAP_NR_MEMSLOTS, MEM_SLOTS},
@@ -78,6 +76,7 @@ static const struct {
 	{KVM_CAP_GET_MSR_FEATURES, 1},
 	{KVM_CAP_MCE, MCE_BANKS},
 	{KVM_CAP_EXCEPTION_PAYLOAD, 1},
+	{KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1},
 	{KVM_CAP_DISABLE_QUIRKS, 1},
 	/* time */
 	{KVM_CAP_CLOCKSOURCE, 1},
@@ -119,6 +118,17 @@ static int enable_manual_dirty(struct vm *vm, u64 mode)
 	return 0;
 }
 
+/* Once, not below the boot processor's id. */
+static int enable_max_vcpu_id(struct vm *vm, u64 max)
+{
+	if (max > VM_MAX_VCPU_ID || vm->nvcpus || vm->bsp_id > max)
+		return -EINVAL;
+	if (vm->max_vcpu_id && vm->max_vcpu_id != max)
+		return -EINVAL;
+	vm->max_vcpu_id = (u32)max;
+	return 0;
+}
+
 int caps_enable_vm(struct object *o, void *arg)
 {
 	const struct kvm_enable_cap *cap = arg;
@@ -137,6 +147,11 @@ int caps_enable_vm(struct object *o, void *arg)
 		return irq_vm_set_x2apic_api(vm->irq, cap->args[0]);
 	case KVM_CAP_X86_APIC_BUS_CYCLES_NS:
 		return irq_vm_set_bus_cycle_ns(vm->irq, cap->args[0]);
+	case KVM_CAP_MAX_VCPU_ID:
+		return enable_max_vcpu_id(vm, cap->args[0]);
+	case KVM_CAP_X86_TRIPLE_FAULT_EVENT:
+		vm->triple_fault_event = cap->args[0];
+		return 0;
 	case KVM_CAP_EXCEPTION_PAYLOAD:
 		vm->exception_payload = cap->args[0];
 		return 0;

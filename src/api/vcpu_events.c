@@ -33,18 +33,25 @@ int vcpu_get_events(struct object *o, void *arg)
 	e->smi.latched_init = !!(atomic_load(&v->cpu.events) & EVENT_INIT);
 	if (v->vm->exception_payload)
 		e->flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
+	if (v->vm->triple_fault_event) {
+		e->triple_fault.pending = v->triple_fault;
+		e->flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+	}
 	return 0;
 }
 
 #define EVENT_FLAGS                                                                                \
 	(KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |                       \
-	 KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM | KVM_VCPUEVENT_VALID_PAYLOAD)
+	 KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM | KVM_VCPUEVENT_VALID_PAYLOAD |      \
+	 KVM_VCPUEVENT_VALID_TRIPLE_FAULT)
 
 static bool events_valid(const struct vcpu *v, const struct kvm_vcpu_events *e)
 {
 	bool exception = e->exception.injected;
 
 	if (e->flags & ~(u32)EVENT_FLAGS)
+		return false;
+	if (e->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT && !v->vm->triple_fault_event)
 		return false;
 	if (e->flags & KVM_VCPUEVENT_VALID_PAYLOAD) {
 		if (!v->vm->exception_payload)
@@ -100,6 +107,8 @@ int vcpu_set_events(struct object *o, void *arg)
 		atomic_store(&v->cpu.sipi_vector, (u8)e->sipi_vector);
 	if (e->flags & KVM_VCPUEVENT_VALID_SMM && v->lapic && e->smi.latched_init)
 		cpu_event_set(&v->cpu, EVENT_INIT);
+	if (e->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT)
+		v->triple_fault = e->triple_fault.pending;
 	cpu_event_set(&v->cpu, EVENT_REQUEST | EVENT_NMI | EVENT_USER_INT);
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "cpu/cpuid.h"
 #include "irq/irq.h"
 #include "mmu/mmu.h"
 #include "sys/sys.h"
@@ -105,9 +106,27 @@ static void get_common(struct vcpu *v, struct kvm_sregs2 *s)
 	cpu->ops->msr_read(&v->cpu, MSR_APIC_BASE, (u64 *)&s->apic_base, true);
 }
 
-/* What cannot be together (SDM Vol. 3A 9.8.5), or is reserved. */
-static bool sregs_valid(struct cpu *cpu, const struct kvm_sregs2 *s)
+/* Before CPUID is set, whatever could be offered is allowed. */
+static bool cr4_valid(struct object *o, u64 cr4)
 {
+	struct cpu *cpu = &o->vcpu->cpu;
+	u32 features[NFEATURES];
+	bool valid;
+
+	if (cpu->ncpuid)
+		return sys_cr4_valid(cpu, cr4);
+	memcpy(features, cpu->features, sizeof(features));
+	for (unsigned i = 0; i < NFEATURES; i++)
+		cpu->features[i] = cpu_cpuid_offer((enum feature_word)i, o->params.nested);
+	valid = sys_cr4_valid(cpu, cr4);
+	memcpy(cpu->features, features, sizeof(features));
+	return valid;
+}
+
+/* What cannot be together (SDM Vol. 3A 9.8.5), or is reserved. */
+static bool sregs_valid(struct object *o, const struct kvm_sregs2 *s)
+{
+	struct cpu *cpu = &o->vcpu->cpu;
 	bool lma = s->efer & EFER_LMA;
 
 	if (s->efer & EFER_LME && s->cr0 & CR0_PG) {
@@ -116,7 +135,7 @@ static bool sregs_valid(struct cpu *cpu, const struct kvm_sregs2 *s)
 	} else if (lma || s->cs.l) {
 		return false;
 	}
-	return sys_cr0_valid(cpu, s->cr0) && sys_cr4_valid(cpu, s->cr4);
+	return sys_cr0_valid(cpu, s->cr0) && cr4_valid(o, s->cr4);
 }
 
 static void put_segments(struct cpu *cpu, const struct kvm_sregs2 *s)
@@ -143,11 +162,12 @@ static void unhalt_at_reset(struct vcpu *v)
 		vcpu_mp_state_set(v, KVM_MP_STATE_RUNNABLE);
 }
 
-static int put_common(struct vcpu *v, const struct kvm_sregs2 *s)
+static int put_common(struct object *o, const struct kvm_sregs2 *s)
 {
+	struct vcpu *v = o->vcpu;
 	struct cpu *cpu = &v->cpu;
 
-	if (!sregs_valid(cpu, s) || !cpu->ops->msr_write(cpu, MSR_APIC_BASE, s->apic_base, true))
+	if (!sregs_valid(o, s) || !cpu->ops->msr_write(cpu, MSR_APIC_BASE, s->apic_base, true))
 		return -EINVAL;
 	put_segments(cpu, s);
 	cpu->cr0 = s->cr0 | CR0_ET;
@@ -201,7 +221,7 @@ int vcpu_set_sregs(struct object *o, void *arg)
 	int r;
 
 	memcpy(&s2, s, offsetof(struct kvm_sregs, interrupt_bitmap));
-	r = put_common(v, &s2);
+	r = put_common(o, &s2);
 	if (r)
 		return r;
 	if (pae_paging(&v->cpu))
@@ -233,7 +253,7 @@ int vcpu_set_sregs2(struct object *o, void *arg)
 
 	if (s->flags & ~(u64)KVM_SREGS2_FLAGS_PDPTRS_VALID || (pdptrs && !pae))
 		return -EINVAL;
-	r = put_common(v, s);
+	r = put_common(o, s);
 	if (!r && pdptrs)
 		memcpy(v->cpu.pdpte, s->pdptrs, sizeof(s->pdptrs));
 	else if (!r && pae)

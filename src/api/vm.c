@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "api/compat.h"
 #include "irq/irq.h"
 
 /* -- vCPUs --------------------------------------------------------------------------------------
@@ -13,7 +14,9 @@
 
 static int check_vcpu_id(const struct vm *vm, unsigned long id)
 {
-	if (id >= VM_MAX_VCPU_ID || vm->nvcpus >= VM_MAX_VCPUS)
+	u32 max = vm->max_vcpu_id ? vm->max_vcpu_id : VM_MAX_VCPU_ID;
+
+	if (id >= max || vm->nvcpus >= VM_MAX_VCPUS)
 		return -EINVAL;
 	for (u32 i = 0; i < vm->nvcpus; i++)
 		if (vm->vcpus[i]->cpu.id == id)
@@ -155,6 +158,20 @@ static int check_extension(struct object *o, void *arg)
 	return caps_check(&o->params, (long)arg);
 }
 
+/* A limit for shadow page tables, of which there are none: it is only remembered. */
+static int set_nr_mmu_pages(struct object *o, void *arg)
+{
+	if ((unsigned long)arg < 64)
+		return -EINVAL;
+	o->vm->nr_mmu_pages = (u32)(unsigned long)arg;
+	return 0;
+}
+
+static int get_nr_mmu_pages(struct object *o, void *arg)
+{
+	return (int)o->vm->nr_mmu_pages;
+}
+
 /* None of the kernel's devices makes sense here. */
 static int create_device(struct object *o, void *arg)
 {
@@ -168,6 +185,9 @@ const struct ioctl_entry vm_ioctls[] = {
 	{KVM_CHECK_EXTENSION, check_extension, ARG_VALUE | NO_LOCK},
 	{KVM_CREATE_VCPU, create_vcpu, ARG_VALUE},
 	{KVM_SET_USER_MEMORY_REGION, vm_set_memory, ARG_STRUCT},
+	{KVM_SET_USER_MEMORY_REGION2, vm_set_memory, ARG_STRUCT},
+	{KVM_SET_NR_MMU_PAGES, set_nr_mmu_pages, ARG_VALUE},
+	{KVM_GET_NR_MMU_PAGES, get_nr_mmu_pages, ARG_VALUE},
 	{KVM_GET_DIRTY_LOG, vm_get_dirty_log, ARG_STRUCT},
 	{KVM_CLEAR_DIRTY_LOG, vm_clear_dirty_log, ARG_STRUCT},
 	{KVM_REGISTER_COALESCED_MMIO, vm_register_coalesced, ARG_STRUCT},

@@ -17,6 +17,7 @@ static bool is_mapped(const struct kvm_userspace_memory_region *r)
 	       !msync((void *)(uintptr_t)r->userspace_addr, r->memory_size, MS_ASYNC);
 }
 
+/* Also for KVM_SET_USER_MEMORY_REGION2: its structure begins alike, and nothing more applies. */
 int vm_set_memory(struct object *o, void *arg)
 {
 	struct vm *vm = o->vm;

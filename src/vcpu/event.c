@@ -252,6 +252,10 @@ static int look_watch(struct vcpu *v)
 static int look_request(struct vcpu *v)
 {
 	pv_update(v);
+	if (v->triple_fault) {
+		v->triple_fault = false;
+		return event_shutdown(v);
+	}
 	if (v->inject.kind != FAULT_NONE) {
 		struct fault f = v->inject;
 

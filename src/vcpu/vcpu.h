@@ -69,6 +69,7 @@ struct vcpu {
 	u64 apic_base;
 	bool debug_resume;	 /* the debugger's breakpoint at rip has been reported */
 	bool tpr_exit, eoi_exit; /* leave with KVM_EXIT_SET_TPR, KVM_EXIT_IOAPIC_EOI */
+	bool triple_fault;	 /* set by KVM_SET_VCPU_EVENTS */
 	u8 eoi_vector;
 	struct fault inject; /* set by KVM_SET_VCPU_EVENTS: to deliver first */
 	struct signals signals;

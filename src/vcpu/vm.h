@@ -62,11 +62,10 @@ struct vm {
 
 	u64 tss_addr, identity_addr;
 	u32 bsp_id;
-	u64 disabled_exits; /* KVM_CAP_X86_DISABLE_EXITS */
-	u64 disabled_quirks;
+	u32 max_vcpu_id;  /* KVM_CAP_MAX_VCPU_ID; 0: not set */
+	u32 nr_mmu_pages; /* KVM_SET_NR_MMU_PAGES */
 	bool triple_fault_event, exception_payload;
 	u64 manual_dirty; /* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 */
-	bool user_msr_exits;
 };
 
 /* NULL with *err = -errno. */
