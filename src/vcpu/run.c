@@ -138,6 +138,13 @@ static int loop(struct vcpu *v)
 /* -- entry --------------------------------------------------------------------------------------
  */
 
+static int interrupted(struct vcpu *v)
+{
+	v->stats.signals++;
+	exit_reason(v, KVM_EXIT_INTR);
+	return -EINTR;
+}
+
 /* An application processor before its INIT-SIPI. As KVM does, it answers EAGAIN when its time has
  * come. */
 static int wait_for_sipi(struct vcpu *v)
@@ -151,7 +158,7 @@ static int wait_for_sipi(struct vcpu *v)
 		if (r > 0 && v->mp_state != KVM_MP_STATE_RUNNABLE)
 			r = wait_event(v, EVENT_KICK | EVENT_INIT | EVENT_SIPI);
 	} while (r > 0 && v->mp_state != KVM_MP_STATE_RUNNABLE);
-	return r > 0 ? -EAGAIN : r;
+	return r > 0 ? -EAGAIN : r == -EINTR ? interrupted(v) : r;
 }
 
 /* Finishes what the last userexit left open: the answer to a load, stores still to be handed out.
@@ -177,9 +184,13 @@ static int run_in_guest(struct vcpu *v)
 
 	if (r > 0 && v->mp_state != KVM_MP_STATE_RUNNABLE)
 		return wait_for_sipi(v);
+	if (r > 0 && v->run->immediate_exit)
+		return -EINTR; /* and nothing new in kvm_run: user space wanted the access finished */
 	if (r > 0 && wait_interrupted(v))
-		return -EINTR;
-	return r > 0 ? loop(v) : r;
+		return interrupted(v);
+	if (r > 0)
+		r = loop(v);
+	return r == -EINTR ? interrupted(v) : r;
 }
 
 /* What user space may have changed in kvm_run. */
@@ -202,10 +213,6 @@ int vcpu_run(struct vcpu *v)
 	vm_enter(v->vm, v);
 	r = run_in_guest(v);
 	vm_leave(v->vm, v);
-	if (r == -EINTR) {
-		v->run->exit_reason = KVM_EXIT_INTR;
-		v->stats.signals++;
-	}
 	v->stats.exits++;
 	exit_common(v);
 	signals_leave(&v->signals);
