@@ -72,7 +72,8 @@ static const struct {
 	{KVM_CAP_SET_GUEST_DEBUG, 1},
 	{KVM_CAP_SET_GUEST_DEBUG2, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP |
 					   KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP |
-					   KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP},
+					   KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |
+					   KVM_GUESTDBG_BLOCKIRQ},
 	{KVM_CAP_GET_MSR_FEATURES, 1},
 	{KVM_CAP_MCE, MCE_BANKS},
 	{KVM_CAP_EXCEPTION_PAYLOAD, 1},
@@ -146,6 +147,10 @@ int caps_enable_vm(struct object *o, void *arg)
 	case KVM_CAP_X2APIC_API:
 		return irq_vm_set_x2apic_api(vm->irq, cap->args[0]);
 	case KVM_CAP_X86_APIC_BUS_CYCLES_NS:
+		if (irq_vm_mode(vm->irq) == IRQ_MODE_NONE)
+			return cap->args[0] ? -ENXIO : -EINVAL;
+		if (vm->nvcpus)
+			return -EINVAL;
 		return irq_vm_set_bus_cycle_ns(vm->irq, cap->args[0]);
 	case KVM_CAP_MAX_VCPU_ID:
 		return enable_max_vcpu_id(vm, cap->args[0]);

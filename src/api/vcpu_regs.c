@@ -264,15 +264,21 @@ int vcpu_set_sregs2(struct object *o, void *arg)
 /* -- debug registers ------------------------------------------------------------------------------
  */
 
+/* The guest's, wherever they are while a debugger has its own in force. */
+static u64 *guest_dr(struct vcpu *v)
+{
+	return v->debug_hw ? v->guest_dr : v->cpu.dr;
+}
+
 int vcpu_get_debugregs(struct object *o, void *arg)
 {
-	const struct cpu *cpu = &o->vcpu->cpu;
+	const u64 *dr = guest_dr(o->vcpu);
 	struct kvm_debugregs *d = arg;
 
 	memset(d, 0, sizeof(*d));
-	memcpy(d->db, cpu->dr, sizeof(d->db));
-	d->dr6 = cpu->dr[6];
-	d->dr7 = cpu->dr[7];
+	memcpy(d->db, dr, sizeof(d->db));
+	d->dr6 = dr[6];
+	d->dr7 = dr[7];
 	return 0;
 }
 
@@ -280,12 +286,13 @@ int vcpu_set_debugregs(struct object *o, void *arg)
 {
 	struct cpu *cpu = &o->vcpu->cpu;
 	const struct kvm_debugregs *d = arg;
+	u64 *dr = guest_dr(o->vcpu);
 
 	if (d->flags || d->dr6 >> 32 || d->dr7 >> 32)
 		return -EINVAL;
-	memcpy(cpu->dr, d->db, sizeof(d->db));
-	cpu->dr[6] = d->dr6 | DR6_FIXED;
-	cpu->dr[7] = d->dr7 | DR7_FIXED;
+	memcpy(dr, d->db, sizeof(d->db));
+	dr[6] = d->dr6 | DR6_FIXED;
+	dr[7] = d->dr7 | DR7_FIXED;
 	mmu_flush_all(cpu); /* entries of pages with breakpoints */
 	cpu_event_set(cpu, EVENT_STEP);
 	return 0;

@@ -74,6 +74,8 @@ static int set_boot_cpu(struct object *o, void *arg)
 {
 	if (o->vm->nvcpus)
 		return -EBUSY;
+	if ((unsigned long)arg > (o->vm->max_vcpu_id ? o->vm->max_vcpu_id : VM_MAX_VCPU_ID))
+		return -EINVAL;
 	o->vm->bsp_id = (u32)(unsigned long)arg;
 	irq_vm_set_bsp(o->vm->irq, o->vm->bsp_id);
 	return 0;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* All MSRs: those with effects here, the rest by cpu/ (storage) and the rooms above (cpu->ops). */
+#include <x86intrin.h>
+
 #include "cpu/msr.h"
 #include "sys/sys_impl.h"
 
@@ -61,7 +63,8 @@ static void tsc_moved(struct cpu *cpu)
 /* A write moves the offset; IA32_TSC_ADJUST follows (SDM Vol. 3B 17.17.3). */
 static void tsc_write(struct cpu *cpu, u64 value, bool host)
 {
-	u64 by = value - cpu_tsc(cpu);
+	/* In guest mode, too, it is L1's TSC that is written (SDM Vol. 3C 25.3). */
+	u64 by = value - cpu_tsc_at(cpu, __rdtsc());
 
 	cpu->tsc_offset += by;
 	if (!host)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "interp/interp.h"
+#include "mmu/mmu.h"
 #include "vcpu/run.h"
 
 #define DR7_ENABLED  0xffull
@@ -15,13 +16,8 @@ static bool debugger_steps(const struct vcpu *v)
 	return v->debug.control & KVM_GUESTDBG_ENABLE && v->debug.control & KVM_GUESTDBG_SINGLESTEP;
 }
 
-static bool debugger_breaks(const struct vcpu *v)
-{
-	return v->debug.control & KVM_GUESTDBG_ENABLE && v->debug.control & KVM_GUESTDBG_USE_HW_BP;
-}
-
 /* Which of the enabled breakpoints in dr[] are for the execution of `lin`. */
-static u64 exec_hits(const __u64 *dr, u64 dr7, u64 lin)
+static u64 exec_hits(const u64 *dr, u64 dr7, u64 lin)
 {
 	u64 hits = 0;
 
@@ -44,7 +40,6 @@ bool debug_must_step(const struct vcpu *v)
 	const struct cpu *cpu = &v->cpu;
 
 	return cpu->shadow || cpu->pending_db || cpu->rflags_sys & RFLAGS_TF || debugger_steps(v) ||
-	       (debugger_breaks(v) && has_exec_breakpoints(v->debug.arch.debugreg[7])) ||
 	       (cpu->dr[7] & DR7_ENABLED && has_exec_breakpoints(cpu->dr[7]));
 }
 
@@ -58,12 +53,11 @@ static u64 linear_rip(const struct cpu *cpu)
 
 static bool debugger_exit(struct vcpu *v, u32 exception, u64 dr6)
 {
-	v->cpu.user = (struct userexit){
-		.kind = USER_DEBUG,
-		.debug = {.exception = exception,
-			  .pc = linear_rip(&v->cpu),
-			  .dr6 = dr6 | DR6_FIXED,
-			  .dr7 = debugger_breaks(v) ? v->debug.arch.debugreg[7] : v->cpu.dr[7]}};
+	v->cpu.user = (struct userexit){.kind = USER_DEBUG,
+					.debug = {.exception = exception,
+						  .pc = linear_rip(&v->cpu),
+						  .dr6 = dr6 | DR6_FIXED,
+						  .dr7 = v->cpu.dr[7]}};
 	return true;
 }
 
@@ -84,6 +78,23 @@ bool debug_takes(struct vcpu *v, const struct fault *f)
 	return true;
 }
 
+/* DR0 to DR3 and DR7 are the debugger's as long as it has hardware breakpoints. */
+static void swap_registers(struct vcpu *v)
+{
+	u32 both = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
+	u64 *dr = v->cpu.dr;
+
+	if (v->debug_hw)
+		memcpy(dr, v->guest_dr, sizeof(v->guest_dr));
+	v->debug_hw = (v->debug.control & both) == both;
+	if (!v->debug_hw)
+		return;
+	memcpy(v->guest_dr, dr, sizeof(v->guest_dr));
+	for (unsigned n = 0; n < 4; n++)
+		dr[n] = v->debug.arch.debugreg[n];
+	dr[7] = v->debug.arch.debugreg[7] | DR7_FIXED;
+}
+
 int vcpu_debug_set(struct vcpu *v, const struct kvm_guest_debug *dbg)
 {
 	u32 inject = dbg->control & (KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP);
@@ -100,6 +111,8 @@ int vcpu_debug_set(struct vcpu *v, const struct kvm_guest_debug *dbg)
 	v->debug = *dbg;
 	if (!(dbg->control & KVM_GUESTDBG_ENABLE))
 		v->debug.control = 0;
+	swap_registers(v);
+	mmu_flush_all(&v->cpu); /* entries of pages with breakpoints */
 	cpu_event_set(&v->cpu, EVENT_STEP);
 	return 0;
 }
@@ -119,11 +132,9 @@ static u64 instruction_breakpoints(const struct vcpu *v)
 	const struct cpu *cpu = &v->cpu;
 	u64 lin = linear_rip(cpu);
 
-	if (debugger_breaks(v))
-		return exec_hits(v->debug.arch.debugreg, v->debug.arch.debugreg[7], lin);
-	if (cpu->rflags_sys & RFLAGS_RF || !(cpu->dr[7] & DR7_ENABLED))
+	if (!(cpu->dr[7] & DR7_ENABLED) || (cpu->rflags_sys & RFLAGS_RF && !v->debug_hw))
 		return 0;
-	return exec_hits((const __u64 *)cpu->dr, cpu->dr[7], lin);
+	return exec_hits(cpu->dr, cpu->dr[7], lin);
 }
 
 static bool retired(const struct cpu *cpu, enum outcome o)
@@ -145,14 +156,11 @@ enum outcome debug_step(struct vcpu *v)
 	struct cpu *cpu = &v->cpu;
 	bool guest_mode = cpu->guest_mode, tf = cpu->rflags_sys & RFLAGS_TF;
 	u8 cpl = cpu->cpl;
-	u64 hits = v->restart || v->debug_resume ? 0 : instruction_breakpoints(v);
+	u64 hits = v->restart ? 0 : instruction_breakpoints(v);
 	enum outcome o;
 
-	v->debug_resume = false;
-	if (hits) {
-		v->debug_resume = debugger_breaks(v);
+	if (hits)
 		return breakpoint_fault(cpu, hits);
-	}
 	o = interp_step(cpu);
 	if (!retired(cpu, o))
 		return o;

@@ -249,6 +249,17 @@ static int look_watch(struct vcpu *v)
 	return RUN_GO;
 }
 
+void event_memory(struct vcpu *v)
+{
+	u32 events = atomic_load(&v->cpu.events) & (EVENT_TLB | EVENT_WATCH);
+
+	cpu_event_clear(&v->cpu, events);
+	if (events & EVENT_TLB)
+		look_tlb(v);
+	if (events & EVENT_WATCH)
+		look_watch(v);
+}
+
 static int look_request(struct vcpu *v)
 {
 	pv_update(v);
@@ -340,7 +351,7 @@ static int look_nmi(struct vcpu *v)
 		atomic_fetch_sub(&v->nmi_pending, 1);
 		return event_vmexit(v);
 	}
-	if (cpu->nmi_masked || cpu->shadow)
+	if (cpu->nmi_masked || cpu->shadow || debug_blocks(v))
 		return RUN_GO; /* raised again by the run loop */
 	atomic_fetch_sub(&v->nmi_pending, 1);
 	v->stats.nmis++;
@@ -371,9 +382,10 @@ static int deliver_interrupt(struct vcpu *v, int vector)
 	return event_deliver(v, &ev);
 }
 
-static bool interrupts_blocked(const struct cpu *cpu)
+/* By the guest, or by user space's debugger. */
+static bool interrupts_blocked(const struct vcpu *v)
 {
-	return !(cpu->rflags_sys & RFLAGS_IF) || cpu->shadow;
+	return !(v->cpu.rflags_sys & RFLAGS_IF) || v->cpu.shadow || debug_blocks(v);
 }
 
 static int look_irq(struct vcpu *v)
@@ -386,7 +398,7 @@ static int look_irq(struct vcpu *v)
 		return RUN_GO;
 	if (cpu->guest_mode && virt_wants_external(cpu))
 		return external_exit(v);
-	if (interrupts_blocked(cpu)) {
+	if (interrupts_blocked(v)) {
 		cpu->if_events |= EVENT_IRQ;
 		return RUN_GO;
 	}
@@ -414,7 +426,7 @@ static int look_user_int(struct vcpu *v)
 		virt_external_exit(cpu, ack, (u8)vector);
 		return event_vmexit(v);
 	}
-	if (interrupts_blocked(cpu)) {
+	if (interrupts_blocked(v)) {
 		cpu->if_events |= EVENT_USER_INT;
 		return RUN_GO;
 	}

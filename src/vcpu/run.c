@@ -180,7 +180,10 @@ static int finish_access(struct vcpu *v)
 
 static int run_in_guest(struct vcpu *v)
 {
-	int r = finish_access(v);
+	int r;
+
+	event_memory(v);
+	r = finish_access(v);
 
 	if (r > 0 && v->mp_state != KVM_MP_STATE_RUNNABLE)
 		return wait_for_sipi(v);

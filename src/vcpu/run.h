@@ -19,6 +19,8 @@ int run_judge(struct vcpu *v, enum outcome o);
 /* event.c */
 /* Handles cpu->events at an instruction boundary. */
 int event_look(struct vcpu *v);
+/* Only those about guest memory: before anything touches it, when slots may have changed meanwhile. */
+void event_memory(struct vcpu *v);
 /* Delivers cpu->fault, with double and triple faults, or the vmexit that L1 wants instead. */
 int event_fault(struct vcpu *v);
 /* Delivers an event that is not a fault of the current instruction. */
@@ -54,6 +56,14 @@ bool debug_must_step(const struct vcpu *v);
 enum outcome debug_step(struct vcpu *v);
 /* Does user space's debugger want this #DB or #BP? Then v->run is filled. */
 bool debug_takes(struct vcpu *v, const struct fault *f);
+
+/* Does it hold back interrupts and NMIs (KVM_GUESTDBG_BLOCKIRQ)? */
+static inline bool debug_blocks(const struct vcpu *v)
+{
+	u32 both = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_BLOCKIRQ;
+
+	return (v->debug.control & both) == both;
+}
 
 /* ops.c */
 extern const struct cpu_ops vcpu_cpu_ops;

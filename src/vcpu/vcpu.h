@@ -67,7 +67,8 @@ struct vcpu {
 	int user_irq; /* KVM_INTERRUPT without irqchip: the vector, or -1 */
 	u8 cr8;	      /* without irqchip, as is */
 	u64 apic_base;
-	bool debug_resume;	 /* the debugger's breakpoint at rip has been reported */
+	bool debug_hw; /* cpu.dr holds the debugger's breakpoints, and this the guest's registers */
+	u64 guest_dr[8];
 	bool tpr_exit, eoi_exit; /* leave with KVM_EXIT_SET_TPR, KVM_EXIT_IOAPIC_EOI */
 	bool triple_fault;	 /* set by KVM_SET_VCPU_EVENTS */
 	u8 eoi_vector;

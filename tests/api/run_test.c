@@ -393,6 +393,8 @@ static void test_breakpoints(void **state)
 	guest_expect(&g, KVM_EXIT_DEBUG);
 	assert_int_equal(g.run->debug.arch.exception, 1);
 	assert_int_equal(g.run->debug.arch.pc, GUEST_CODE + 1);
+	dbg.control &= ~KVM_GUESTDBG_USE_HW_BP; /* or it would be met again */
+	assert_int_equal(guest_ioctl(g.cpu, KVM_SET_GUEST_DEBUG, &dbg), 0);
 	guest_expect(&g, KVM_EXIT_DEBUG);
 	assert_int_equal(g.run->debug.arch.exception, 3);
 	assert_int_equal(g.run->debug.arch.pc, GUEST_CODE + 2);
