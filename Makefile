@@ -146,6 +146,9 @@ install: all
 	install -Dm644 $(B)/libnestkvm.a $(DESTDIR)$(LIBDIR)/libnestkvm.a
 	install -Dm644 $(B)/nestkvm.pc $(DESTDIR)$(LIBDIR)/pkgconfig/nestkvm.pc
 	install -Dm644 include/nestkvm.h $(DESTDIR)$(PREFIX)/include/nestkvm.h
+	install -Dm644 man/nestkvm.1 $(DESTDIR)$(PREFIX)/share/man/man1/nestkvm.1
+	install -Dm644 completions/nestkvm.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/nestkvm
 
 # What guests run to show that they compute as the host does.
 workloads := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/workloads/*.c))
