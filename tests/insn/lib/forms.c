@@ -20,20 +20,41 @@ static u64 seen[TABLE_SIZE];
 static bool category_ok(ZydisInstructionCategory c)
 {
 	switch (c) {
-	case ZYDIS_CATEGORY_CALL:
-	case ZYDIS_CATEGORY_COND_BR:
 	case ZYDIS_CATEGORY_INTERRUPT:
-	case ZYDIS_CATEGORY_RET:
 	case ZYDIS_CATEGORY_SEGOP:
 	case ZYDIS_CATEGORY_SYSCALL:
 	case ZYDIS_CATEGORY_SYSRET:
-	case ZYDIS_CATEGORY_UNCOND_BR:
 	case ZYDIS_CATEGORY_RDRAND: /* another value each time */
 	case ZYDIS_CATEGORY_RDSEED:
 		return false;
 	default:
 		return true;
 	}
+}
+
+bool is_branch(const struct x86_decoded *d)
+{
+	switch (d->insn.meta.category) {
+	case ZYDIS_CATEGORY_CALL:
+	case ZYDIS_CATEGORY_COND_BR:
+	case ZYDIS_CATEGORY_RET:
+	case ZYDIS_CATEGORY_UNCOND_BR:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Near ones in 64-bit code; Intel's and AMD's CPUs do not agree on what 66 does to them. */
+static bool branch_ok(const struct x86_decoded *d)
+{
+	if (!is_branch(d))
+		return true;
+	return trial_mode == CODE_64 && d->insn.meta.branch_type != ZYDIS_BRANCH_TYPE_FAR &&
+	       d->insn.mnemonic != ZYDIS_MNEMONIC_IRET &&
+	       d->insn.mnemonic != ZYDIS_MNEMONIC_IRETD &&
+	       d->insn.mnemonic != ZYDIS_MNEMONIC_IRETQ &&
+	       !(d->insn.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE);
 }
 
 /* Of the system instructions those that fault in user mode, whatever the CPU. */
@@ -104,8 +125,9 @@ static bool differs_by_vendor(const struct x86_decoded *d)
 
 static bool may_run(const struct x86_decoded *d)
 {
-	return system_ok(d) && category_ok(d->insn.meta.category) && isa_ok(d->insn.meta.isa_set) &&
-	       mnemonic_ok(d->insn.mnemonic) && !touches_segments(d) && !differs_by_vendor(d) &&
+	return system_ok(d) && branch_ok(d) && category_ok(d->insn.meta.category) &&
+	       isa_ok(d->insn.meta.isa_set) && mnemonic_ok(d->insn.mnemonic) &&
+	       !touches_segments(d) && !differs_by_vendor(d) &&
 	       x86_feature_present(d, guest_features());
 }
 
@@ -329,6 +351,14 @@ static void put_modrm(const struct form *f, u8 *p)
 		p[n + k] = (u8)random64();
 }
 
+static void set_reach(struct x86_decoded *d, u8 *b)
+{
+	const s32 reach = BRANCH_REACH;
+
+	if (is_branch(d) && d->insn.attributes & ZYDIS_ATTRIB_IS_RELATIVE)
+		memcpy(b + d->insn.raw.imm[0].offset, &reach, d->insn.raw.imm[0].size / 8);
+}
+
 bool form_instance(const struct form *f, struct trial *t, struct x86_decoded *d)
 {
 	u8 b[32] = {0}, rex = trial_mode == CODE_64 ? random64() & 7 : 0;
@@ -345,6 +375,7 @@ bool form_instance(const struct form *f, struct trial *t, struct x86_decoded *d)
 			b[n + k] = (u8)random64();
 	if (!decode(d, b) || form_key(f, d) != form_key(f, &f->d))
 		return false;
+	set_reach(d, b);
 	memset(t->code, 0, sizeof(t->code));
 	memcpy(t->code, b, d->insn.length);
 	t->len = d->insn.length;

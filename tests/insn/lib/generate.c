@@ -310,6 +310,34 @@ static bool tame_popf(struct trial *t)
 	return true;
 }
 
+/* An indirect branch and RET find their target where they look for it. */
+static bool set_target(struct trial *t, const struct x86_decoded *d)
+{
+	const u64 target = CODE_ADDR + t->len + BRANCH_REACH;
+
+	for (unsigned n = 0; n < d->insn.operand_count; n++) {
+		const ZydisDecodedOperand *op = &d->ops[n];
+		u64 offset;
+
+		if (!(op->actions & ZYDIS_OPERAND_ACTION_MASK_READ))
+			continue;
+		if (op->type == ZYDIS_OPERAND_TYPE_REGISTER && is_gpr(op->reg.value) &&
+		    op->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT) {
+			if (op->reg.value == ZYDIS_REGISTER_RSP)
+				return false;
+			t->s.gpr[ZydisRegisterGetId(op->reg.value)] = target;
+		}
+		offset = op->type == ZYDIS_OPERAND_TYPE_MEMORY
+				 ? effective(t, d, op) - PAGE(DATA_PAGE)
+				 : DATA_SIZE;
+		if (offset <= DATA_SIZE - 8)
+			memcpy(t->data + offset, &target, 8);
+		else if (offset - (RO_PAGE - DATA_PAGE) * PAGE_SIZE < PAGE_SIZE)
+			return false; /* anywhere */
+	}
+	return true;
+}
+
 static void fill_registers(struct trial *t)
 {
 	for (unsigned n = 0; n < 16; n++)
@@ -353,6 +381,8 @@ bool trial_fill(struct trial *t, struct x86_decoded *d)
 		return false;
 	if (is_rep(d) && t->s.gpr[REG_RCX] > 24)
 		return false;
+	if (is_branch(d))
+		return set_target(t, d);
 	if (d->insn.mnemonic == ZYDIS_MNEMONIC_POPF || d->insn.mnemonic == ZYDIS_MNEMONIC_POPFD ||
 	    d->insn.mnemonic == ZYDIS_MNEMONIC_POPFQ)
 		return tame_popf(t);

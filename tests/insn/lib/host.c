@@ -17,6 +17,7 @@
 struct box {
 	struct state in, out;
 	u64 target, rsp, resume;
+	u8 branched;
 	u32 mxcsr;
 };
 
@@ -132,6 +133,10 @@ void host_init(void)
 {
 	const int rw = PROT_READ | PROT_WRITE;
 
+	if (!host_cpuid(1, 0, 2, 27) || !host_cpuid(1, 0, 2, 28)) {
+		puts("the host has no AVX, whose state the tests load and save");
+		exit(77);
+	}
 	map_at(BOX_ADDR, ALIGN_UP(sizeof(*box), PAGE_SIZE), rw);
 	map_at(ARENA, ARENA_PAGES * PAGE_SIZE, PROT_NONE);
 	mprotect((void *)PAGE(CODE_PAGE), PAGE_SIZE, rw | PROT_EXEC);
@@ -145,18 +150,33 @@ void host_init(void)
 	context_catch(on_signal);
 }
 
-/* The instruction, then jmp [rip + 0] to `leave`. */
-static void write_code(const struct trial *t)
+/* jmp [rip + 0] to `leave`. */
+static void write_leave(u8 *p)
 {
 	static const u8 jump[] = {0xff, 0x25, 0, 0, 0, 0};
 	const u64 leave = (u64)insn_host_leave;
+
+	memcpy(p, jump, sizeof(jump));
+	memcpy(p + sizeof(jump), &leave, 8);
+}
+
+/* The instruction, the way out, and where branches go: mov byte [branched], 1, and the way out. */
+static void write_code(const struct trial *t)
+{
+	static const u8 mark[] = {0xc6, 0x04, 0x25};
+	const u32 branched = BOX(branched);
 	u8 *p = (u8 *)CODE_ADDR;
 
 	if (trial_mode == CODE_32)
 		*p++ = 0x67;
 	memcpy(p, t->code, t->len);
-	memcpy(p + t->len, jump, sizeof(jump));
-	memcpy(p + t->len + sizeof(jump), &leave, 8);
+	p += t->len;
+	write_leave(p);
+	p += BRANCH_REACH;
+	memcpy(p, mark, sizeof(mark));
+	memcpy(p + 3, &branched, 4);
+	p[7] = 1;
+	write_leave(p + 8);
 }
 
 /* XSAVE leaves out what is in its initial state. */
@@ -174,11 +194,14 @@ void host_run(const struct trial *t, struct result *r)
 	box->in = t->s;
 	init_state(box->out.xsave);
 	box->out.rip = CODE_ADDR + t->len;
+	box->branched = 0;
 	r->vector = NO_FAULT;
 	r->error = r->cr2 = 0;
 	current = r;
 	box_run();
 	current = NULL;
+	if (box->branched)
+		box->out.rip += BRANCH_REACH;
 	r->s = box->out;
 	memcpy(r->data, (void *)PAGE(DATA_PAGE), DATA_SIZE);
 }

@@ -22,6 +22,8 @@
 #define DATA_SIZE   (2 * PAGE_SIZE)
 #define CODE_ADDR   (PAGE(CODE_PAGE) + 0x800)
 
+#define BRANCH_REACH 0x40 /* branches go this far beyond the instruction */
+
 #define XSAVE_SIZE	 832
 #define XSAVE_FCW(x)	 (*(u16 *)&(x)[0])
 #define XSAVE_FSW(x)	 (*(u16 *)&(x)[2])
@@ -100,6 +102,9 @@ struct form {
 struct form *forms_list(unsigned *count);
 /* The same form with random operands. false: bad luck, try again. */
 bool form_instance(const struct form *f, struct trial *t, struct x86_decoded *d);
+
+/* Near branches, which all go to one place. */
+bool is_branch(const struct x86_decoded *d);
 
 /* -- generate.c ---- */
 /* A random state in which *d can run without harming the process. false: try again. */
