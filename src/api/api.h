@@ -145,6 +145,7 @@ int vcpu_interrupt(struct object *o, void *arg);
 int vcpu_user_nmi(struct object *o, void *arg);
 int vcpu_get_lapic(struct object *o, void *arg);
 int vcpu_set_lapic(struct object *o, void *arg);
+int vcpu_set_vapic(struct object *o, void *arg);
 int vcpu_setup_mce(struct object *o, void *arg);
 
 int vcpu_get_msrs(struct object *o, void *arg);

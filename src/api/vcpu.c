@@ -166,6 +166,7 @@ const struct ioctl_entry vcpu_ioctls[] = {
 	{KVM_NMI, vcpu_user_nmi, ARG_VALUE},
 	{KVM_GET_LAPIC, vcpu_get_lapic, ARG_STRUCT},
 	{KVM_SET_LAPIC, vcpu_set_lapic, ARG_STRUCT},
+	{KVM_SET_VAPIC_ADDR, vcpu_set_vapic, ARG_STRUCT},
 	{KVM_X86_SETUP_MCE, vcpu_setup_mce, ARG_STRUCT},
 	{KVM_GET_MSRS, vcpu_get_msrs, ARG_VALUE},
 	{KVM_SET_MSRS, vcpu_set_msrs, ARG_VALUE},

@@ -187,6 +187,14 @@ int vcpu_set_lapic(struct object *o, void *arg)
 	return lapic_set_state(o->vcpu->lapic, arg);
 }
 
+/* A page through which a patched guest shares its TPR: not there (KVM_CAP_VAPIC), but it can be turned off. */
+int vcpu_set_vapic(struct object *o, void *arg)
+{
+	const struct kvm_vapic_addr *v = arg;
+
+	return o->vcpu->lapic && !v->vapic_addr ? 0 : -EINVAL;
+}
+
 /* Banks and their controls as at power-on (SDM Vol. 3B 15.3). */
 int vcpu_setup_mce(struct object *o, void *arg)
 {
