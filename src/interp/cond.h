@@ -27,7 +27,8 @@
 /* X(name, part of Zydis's mnemonics) for each. */
 #define FOR_CONDS(X)                                                                               \
 	X(o, O)                                                                                    \
-	X(b, B) X(z, Z) X(be, BE) X(s, S) X(p, P) X(l, L) X(le, LE) X(no, NO) X(nb, NB) X(nz, NZ)  \
+	X(b, B)                                                                                    \
+	X(z, Z) X(be, BE) X(s, S) X(p, P) X(l, L) X(le, LE) X(no, NO) X(nb, NB) X(nz, NZ)          \
 		X(nbe, NBE) X(ns, NS) X(np, NP) X(nl, NL) X(nle, NLE)
 
 #endif

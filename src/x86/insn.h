@@ -19,7 +19,8 @@ struct insn;
 typedef enum outcome (*insn_fn)(struct cpu *cpu, const struct insn *i);
 
 /* insn.flags */
-#define INSN_ADDR64 0x0001u /* 64-bit addressing in 64-bit mode: no segment checks but FS/GS base  \
+#define INSN_ADDR64                                                                                \
+	0x0001u /* 64-bit addressing in 64-bit mode: no segment checks but FS/GS base  \
 			     */
 #define INSN_ADDR32   0x0002u /* effective address is truncated to 32 bits */
 #define INSN_ADDR16   0x0004u /* ... to 16 bits */

@@ -42,12 +42,12 @@ static bool no_mmio_write(struct cpu *cpu, u64 gpa, unsigned size, u64 value)
 	return false;
 }
 
-static const struct cpu_ops ops = { .mmio_read = no_mmio_read, .mmio_write = no_mmio_write };
+static const struct cpu_ops ops = {.mmio_read = no_mmio_read, .mmio_write = no_mmio_write};
 
 static int setup(void **state)
 {
 	struct fixture *f = aligned_alloc(64, ALIGN_UP(sizeof(*f), 64));
-	struct kvm_userspace_memory_region r = { .memory_size = RAM_SIZE };
+	struct kvm_userspace_memory_region r = {.memory_size = RAM_SIZE};
 	bool changed;
 
 	memset(f, 0, sizeof(*f));
@@ -179,9 +179,11 @@ static void reserved_bits_fault(void **state)
 	u8 v;
 
 	map_4level(f, P | BIT(45));
-	assert_page_fault(f, mmu_read(&f->cpu, 0x400000, &v, 1, MMU_READ), 0x400000, PF_P | PF_RSVD);
+	assert_page_fault(f, mmu_read(&f->cpu, 0x400000, &v, 1, MMU_READ), 0x400000,
+			  PF_P | PF_RSVD);
 	*entry(f, 0x3000 + 16) = 0x200000 | P | PS | BIT(14);
-	assert_page_fault(f, mmu_read(&f->cpu, 0x400000, &v, 1, MMU_READ), 0x400000, PF_P | PF_RSVD);
+	assert_page_fault(f, mmu_read(&f->cpu, 0x400000, &v, 1, MMU_READ), 0x400000,
+			  PF_P | PF_RSVD);
 	*entry(f, 0x3000 + 16) = 0x200000 | P | PS;
 	assert_int_equal(mmu_read(&f->cpu, 0x400000, &v, 1, MMU_READ), OUTCOME_OK);
 }

@@ -61,13 +61,14 @@ static void ports(void)
 /* Windows of device memory: PCI BARs, ECAM, IOAPIC, HPET, LAPIC. */
 static void device_memory(void)
 {
-	static const uint64_t windows[] = { 0xc0000000, 0xc0001000, 0xd0000000, 0xe0000000, 0xe0008000,
-					    0xfe000000, 0xfe001000, 0xfec00000, 0xfed00000, 0xfee00000 };
+	static const uint64_t windows[] = {0xc0000000, 0xc0001000, 0xd0000000, 0xe0000000,
+					   0xe0008000, 0xfe000000, 0xfe001000, 0xfec00000,
+					   0xfed00000, 0xfee00000};
 	int fd = open("/dev/mem", O_RDWR | O_SYNC);
 
 	for (unsigned w = 0; w < sizeof(windows) / sizeof(windows[0]); w++) {
-		volatile uint32_t *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-					    (off_t)windows[w]);
+		volatile uint32_t *p =
+			mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)windows[w]);
 
 		if (p == MAP_FAILED)
 			continue;
@@ -75,15 +76,16 @@ static void device_memory(void)
 			p[random_next() % 1024] = (uint32_t)random_next();
 			seed += p[random_next() % 1024];
 			*((volatile uint8_t *)p + random_next() % 4096) = (uint8_t)random_next();
-			*(volatile uint64_t *)((volatile uint8_t *)p + random_next() % 4088) = random_next();
+			*(volatile uint64_t *)((volatile uint8_t *)p + random_next() % 4088) =
+				random_next();
 		}
 	}
 }
 
 static void msrs(void)
 {
-	static const uint32_t bases[] = { 0, 0x170, 0x200, 0x400, 0x480, 0x800, 0xc0000080, 0xc0010000,
-					  0x4b564d00 };
+	static const uint32_t bases[] = {0,	0x170,	    0x200,	0x400,	   0x480,
+					 0x800, 0xc0000080, 0xc0010000, 0x4b564d00};
 	int fd = open("/dev/cpu/0/msr", O_RDWR);
 	uint64_t v;
 

@@ -85,8 +85,8 @@ static void threads(void)
 
 static void processes(void)
 {
-	_Atomic uint64_t *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-					MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	_Atomic uint64_t *shared =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	for (unsigned i = 0; i < 50; i++) {
 		pid_t pid = fork();
@@ -122,7 +122,8 @@ static void integers(void)
 		v[i] = random_next(&s) % 1000003;
 	qsort(v, N, sizeof(v[0]), compare);
 	for (unsigned i = 0; i < N; i++)
-		h = mix(h, v[i] / (i + 1) + v[i] % (i + 7) + (uint64_t)__builtin_popcountll(v[i] * s));
+		h = mix(h,
+			v[i] / (i + 1) + v[i] % (i + 7) + (uint64_t)__builtin_popcountll(v[i] * s));
 	printf("integers %016llx\n", (unsigned long long)h);
 }
 
