@@ -259,13 +259,18 @@ void mmu_flush_all(struct cpu *cpu)
 	mmu_context_switch(cpu);
 }
 
+/* The address space under whatever paging mode and PKRU it has been used, not only the present ones. */
 void mmu_flush_cr3(struct cpu *cpu)
 {
 	struct space_key key = space_key_of(cpu);
-	struct space *s = space_slot(cpu->mmu, &key);
 
-	if (s->asid && key_equal(&s->key, &key))
-		space_drop(s);
+	for (unsigned i = 0; i < NSPACES; i++) {
+		struct space *s = &cpu->mmu->spaces[i];
+
+		if (s->key.vpid == key.vpid && s->key.nested_root == key.nested_root &&
+		    s->key.pcid == key.pcid)
+			space_drop(s);
+	}
 	mmu_context_switch(cpu);
 }
 

@@ -225,6 +225,25 @@ static void pcids_keep_their_entries(void **state)
 	assert_null(mmu_probe_read(&f->cpu, 0x400000, 1));
 }
 
+static void flushes_reach_other_protection_keys(void **state)
+{
+	struct fixture *f = *state;
+	u8 v = 0;
+
+	map_4level(f, P | W | U);
+	f->cpu.cr4 |= CR4_PKE;
+	mmu_mode_changed(&f->cpu);
+	assert_int_equal(mmu_write(&f->cpu, 0x400000, &v, 1, MMU_WRITE), OUTCOME_OK);
+	assert_non_null(mmu_probe_write(&f->cpu, 0x400000, 1));
+	f->cpu.fpu.pkru = 0x55555554;
+	mmu_context_switch(&f->cpu);
+	*entry(f, 0x4000) &= ~W;
+	mmu_flush_cr3(&f->cpu);
+	f->cpu.fpu.pkru = 0;
+	mmu_context_switch(&f->cpu);
+	assert_null(mmu_probe_write(&f->cpu, 0x400000, 1));
+}
+
 static void flushing_for_ever_stays_sound(void **state)
 {
 	struct fixture *f = *state;
@@ -435,6 +454,7 @@ int main(void)
 		TEST(reserved_bits_fault),
 		TEST(invlpg_drops_large_pages_whole),
 		TEST(pcids_keep_their_entries),
+		TEST(flushes_reach_other_protection_keys),
 		TEST(flushing_for_ever_stays_sound),
 		TEST(thirty_two_bits_with_4m_pages),
 		TEST(pae_uses_its_loaded_pdptes),
