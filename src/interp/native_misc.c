@@ -107,8 +107,8 @@ static enum outcome do_emms(struct cpu *cpu, const struct insn *i)
 }
 
 /*
- * RDRAND, RDSEED: a stub, unless L1 intercepts it. i->reg is the VM-exit instruction information
- * (SDM Vol. 3C table 27-12) shifted right by 3: the register, and the operand size from bit 8 on.
+ * RDRAND, RDSEED: a stub, unless L1 intercepts it, with the register and the operand size as VM-exit
+ * instruction information (SDM Vol. 3C table 27-12).
  */
 static enum outcome random_run(struct cpu *cpu, const struct insn *i, u64 icpt)
 {
