@@ -108,7 +108,6 @@ struct fpu {
 #define ICPT_RDRAND	BIT(26)
 #define ICPT_RDSEED	BIT(27)
 #define ICPT_TPR_SHADOW BIT(28) /* CR8 and the APIC page go to the virtual-APIC page */
-#define ICPT_APIC_PAGE	BIT(29) /* APIC-access page is on */
 #define ICPT_TASK	BIT(30) /* task switches exit: always in VMX non-root */
 #define ICPT_XSETBV	BIT(31)
 #define ICPT_VMX_INSN	BIT(32) /* VMX instructions exit */
@@ -294,12 +293,8 @@ struct cpu {
 
 	/* -- nested paging in force; owned by virt/, used by mmu/ -------------------------------------- */
 	struct cpu_nested_paging {
-		enum { NESTED_NONE, NESTED_EPT, NESTED_NPT } kind;
-		u64 root;	 /* EPTP, or nCR3 */
-		u64 host_cr4;	 /* NPT: L1's CR4 at VMRUN (PAE, PSE, LA57) and */
-		u64 host_efer;	 /*      EFER (LMA, NXE) */
-		u64 pml_address; /* EPT: PML on when not 0 */
-		u16 *pml_index;
+		enum { NESTED_NONE, NESTED_EPT } kind;
+		u64 root; /* EPTP */
 	} nested;
 	u16 vpid; /* 0 for L1; L2's VPID or ASID in guest mode (see mmu_context_switch) */
 

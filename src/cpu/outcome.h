@@ -68,7 +68,6 @@ enum fault_kind {
 	FAULT_EXCEPTION,   /* a vectored exception: vector, error, has_error; cr2 for #PF */
 	FAULT_EPT,	   /* EPT violation: qual, gpa, gla */
 	FAULT_EPT_MISCONF, /* EPT misconfiguration: gpa */
-	FAULT_NPT,	   /* SVM nested page fault: error is EXITINFO1, gpa is EXITINFO2 */
 };
 
 struct fault {

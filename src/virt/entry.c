@@ -89,7 +89,6 @@ static void select_address_space(struct cpu *cpu)
 
 	cpu->nested.kind = vmx_has_ept(vmx) ? NESTED_EPT : NESTED_NONE;
 	cpu->nested.root = v->eptp;
-	cpu->nested.pml_address = 0;
 	cpu->vpid = vmx->ctls.cpu2 & CPU2_VPID ? v->vpid : 0;
 	cpu->tsc_offset_l2 = vmx->ctls.cpu & CPU_TSC_OFFSET ? v->tsc_offset : 0;
 }
